@@ -1,0 +1,1 @@
+"""A reference becomes a checkpoint: configuration, tokenizer data, tensors. One file a format."""
