@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Array = Any     # the backend's own: numpy or torch, alike in slicing
+Array = Any  # the backend's own: numpy or torch, alike in slicing
 Allocate = Callable[[tuple[int, ...]], Array]
 
 _FIRST_ROWS = 64
@@ -23,7 +23,7 @@ class Cache:
         self._shape = (kv_heads, head_dim)
         self._allocate = allocate
         self._layers: list[tuple[Array, Array] | None] = [None] * layers
-        self._capacity = [0] * layers   # rows that this cache may write without disturbing a fork
+        self._capacity = [0] * layers  # rows that this cache may write without disturbing a fork
 
     def write(self, layer: int, keys: Array, values: Array) -> tuple[Array, Array]:
         """Put new rows behind the `length` known ones; return all rows of that layer so far."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -20,6 +23,18 @@ class Rope:
     base: float = 10_000.0
     divisors: tuple[float, ...] | None = None
     gain: float = 1.0
+
+    def frequencies(self) -> npt.NDArray[np.float32]:
+        """Radians a token for each pair, `[dims / 2]`, in float32 as transformers computes them.
+
+        >>> Rope(dims=4, base=100.0, divisors=(1.0, 2.0)).frequencies()
+        array([1.  , 0.05], dtype=float32)
+        """
+        exponents = np.arange(0, self.dims, 2, dtype=np.float32) / np.float32(self.dims)
+        frequencies: npt.NDArray[np.float32] = 1 / np.power(np.float32(self.base), exponents)
+        if self.divisors is not None:
+            frequencies /= np.asarray(self.divisors, np.float32)
+        return frequencies
 
 
 @dataclass(frozen=True)
@@ -56,13 +71,13 @@ class ModelConfig:
 
     norm: Literal["rms", "layer"]
     norm_eps: float
-    pre_norm: bool                              # a norm before attention and MLP
-    post_norm: bool                             # a norm after each, before it joins the residual
-    qk_norm: Literal["head", "whole"] | None    # over each head, or over all heads together
-    parallel: bool                              # attention and MLP read the same residual
+    pre_norm: bool  # a norm before attention and MLP
+    post_norm: bool  # a norm after each, before it joins the residual
+    qk_norm: Literal["head", "whole"] | None  # over each head, or over all heads together
+    parallel: bool  # attention and MLP read the same residual
 
     rope: tuple[Rope | None, ...]
-    learned_positions: int                      # rows of a position table; 0 means none
+    learned_positions: int  # rows of a position table; 0 means none
     window: tuple[int | None, ...]
     attention_scale: float
     attention_softcap: float | None
@@ -77,4 +92,4 @@ class ModelConfig:
     head_bias: bool
     embedding_scale: float
     logit_softcap: float | None
-    tied_embeddings: bool                       # the output matrix is the embedding
+    tied_embeddings: bool  # the output matrix is the embedding

@@ -1,4 +1,4 @@
-"""What one pass through the model needs besides weights: whose rows they are and where they stand."""
+"""What one pass needs besides weights: whose rows they are, and where they stand."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Run:
     """Segments of many sequences, packed into flat rows, so that one forward serves them all.
 
     >>> run = Run([Segment([5, 6, 7]), Segment([8], wanted="all")])
-    >>> run.ids, run.positions, run.spans, run.wanted
-    (array([5, 6, 7, 8]), array([0, 1, 2, 0]), [slice(0, 3, None), slice(3, 4, None)], array([2, 3]))
+    >>> run.ids, run.positions, run.wanted
+    (array([5, 6, 7, 8]), array([0, 1, 2, 0]), array([2, 3]))
     """
 
     def __init__(self, segments: Sequence[Segment]) -> None:

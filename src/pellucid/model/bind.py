@@ -1,0 +1,213 @@
+"""A checkpoint's tensors become the weights of the forward, each checked against its shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from pellucid.errors import FormatError
+from pellucid.model.config import ModelConfig
+from pellucid.model.describe import find_family
+from pellucid.model.families import GGUF, Family
+from pellucid.model.forward import Layer, Mlp, Weights
+from pellucid.model.ops import Array, Linear, Norm, Ops
+from pellucid.model.slots import Slot, unstacked
+from pellucid.weights.checkpoint import Checkpoint
+from pellucid.weights.tensor import Tensor
+
+Shape = tuple[int, ...]
+Bound = dict[str, Tensor]
+
+# Tensors that a file may hold and the forward has no use for: buffers of old releases, the
+# output matrix where it is the embedding, and what a model sees or speaks with.
+_IGNORED = re.compile(
+    r"(.*\.)?(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias|attention\.bias|attention\.masked_bias)"
+    r"|rope_freqs\.weight|rope_factors_(long|short)\.weight"
+    r"|(.*\.)?(vision_tower|multi_modal_projector|vision_model)\..*"
+)
+
+
+def expected(config: ModelConfig) -> dict[str, Shape]:
+    """Our name and the shape of every tensor that a model of this configuration has."""
+    c = config
+    shapes: dict[str, Shape] = {"embed.weight": (c.vocab_size, c.hidden_size)}
+    if c.learned_positions:
+        shapes["positions.weight"] = (c.learned_positions, c.hidden_size)
+    for i in range(c.layers):
+        shapes |= {f"layers.{i}.{name}": shape for name, shape in _layer_shapes(c, i).items()}
+    shapes |= _norm_shapes(c, "final_norm", c.hidden_size)
+    if not c.tied_embeddings:
+        shapes |= _linear_shapes("head", c.vocab_size, c.hidden_size, c.head_bias)
+    return shapes
+
+
+def _layer_shapes(c: ModelConfig, i: int) -> dict[str, Shape]:
+    query, key = c.heads * c.head_dim, c.kv_heads * c.head_dim
+    shapes: dict[str, Shape] = {}
+    norms = ["attn_norm", "mlp_norm"] * c.pre_norm + [
+        "attn_post_norm",
+        "mlp_post_norm",
+    ] * c.post_norm
+    for name in norms:
+        shapes |= _norm_shapes(c, name, c.hidden_size)
+    for name, width in (("q", query), ("k", key), ("v", key)):
+        shapes |= _linear_shapes(f"attn.{name}", width, c.hidden_size, c.qkv_bias)
+    shapes |= _linear_shapes("attn.o", c.hidden_size, query, c.output_bias)
+    if c.qk_norm:
+        whole = c.qk_norm == "whole"
+        shapes["attn.q_norm.weight"] = (query if whole else c.head_dim,)
+        shapes["attn.k_norm.weight"] = (key if whole else c.head_dim,)
+    if c.experts and c.experts.layers[i]:
+        shapes |= _linear_shapes("mlp.router", c.experts.count, c.hidden_size, False)
+        for e in range(c.experts.count):
+            shapes |= _mlp_shapes(c, f"mlp.experts.{e}", c.experts.intermediate_size)
+    else:
+        shapes |= _mlp_shapes(c, "mlp", c.intermediate_size)
+    return shapes
+
+
+def _mlp_shapes(c: ModelConfig, name: str, width: int) -> dict[str, Shape]:
+    shapes = _linear_shapes(f"{name}.up", width, c.hidden_size, c.mlp_bias)
+    if c.mlp == "gated":
+        shapes |= _linear_shapes(f"{name}.gate", width, c.hidden_size, c.mlp_bias)
+    return shapes | _linear_shapes(f"{name}.down", c.hidden_size, width, c.mlp_bias)
+
+
+def _linear_shapes(name: str, rows: int, columns: int, bias: bool) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {f"{name}.weight": (rows, columns)}
+    return shapes | ({f"{name}.bias": (rows,)} if bias else {})
+
+
+def _norm_shapes(c: ModelConfig, name: str, width: int) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {f"{name}.weight": (width,)}
+    return shapes | ({f"{name}.bias": (width,)} if c.norm == "layer" else {})
+
+
+def bind(checkpoint: Checkpoint, config: ModelConfig) -> Bound:
+    """Our name -> the stored tensor, still packed, for every tensor the forward needs.
+
+    Raises FormatError that lists what is missing, left over, or of another shape.
+    """
+    _, family = find_family(checkpoint)
+    used: set[str] = set()
+    bound: Bound = {}
+    missing: list[str] = []
+    for ours, shape in expected(config).items():
+        slot, theirs, number = _place(checkpoint, family, ours)
+        used.update(theirs)
+        stored = next(
+            (checkpoint.tensors[name] for name in theirs if name in checkpoint.tensors), None
+        )
+        if stored is None:
+            missing.append(theirs[0])
+        else:
+            bound[ours] = _changed(checkpoint, config, slot, stored, number, shape)
+    extra = [n for n in checkpoint.tensors if n not in used and not _IGNORED.fullmatch(n)]
+    if config.tied_embeddings:
+        extra = [n for n in extra if n not in ("lm_head.weight", "embed_out.weight")]
+    _complain(checkpoint, missing, "missing")
+    _complain(checkpoint, extra, "of no use to this family")
+    return bound
+
+
+def _place(checkpoint: Checkpoint, family: Family, ours: str) -> tuple[Slot, list[str], int]:
+    """The slot of one of our names, what the file may call it, and which expert it is."""
+    stem, _, kind = ours.rpartition(".")
+    numbers = re.findall(r"\.(\d+)", stem)
+    i, e = (*numbers, "0", "0")[:2]
+    general = re.sub(r"^layers\.\d+", "layers.{i}", stem)
+    general = re.sub(r"experts\.\d+", "experts.{e}", general)
+    if checkpoint.format == "gguf":
+        slot = {**GGUF, **family.gguf}[general]
+        return slot, [f"{slot.name.format(i=i, e=e)}.{kind}"], int(e)
+    slot = family.names[general]
+    name = f"{slot.name.format(i=i, e=e)}.{kind}"
+    # The output matrix stands beside the decoder, without its prefix.
+    return slot, [*(prefix + name for prefix in family.prefixes), name], int(e)
+
+
+def _changed(
+    checkpoint: Checkpoint,
+    config: ModelConfig,
+    slot: Slot,
+    stored: Tensor,
+    expert: int,
+    shape: Shape,
+) -> Tensor:
+    tensor = stored
+    try:
+        if slot.stacked:
+            tensor = unstacked(tensor, expert)
+        for change in slot.changes:
+            tensor = change(tensor, config)
+    except (ValueError, IndexError):
+        tensor = stored  # of a shape that cannot even be taken apart
+    if tensor.shape != shape:
+        raise FormatError(
+            checkpoint.path,
+            stored.name,
+            f"has shape {list(stored.shape)} and gives {list(tensor.shape)}, not {list(shape)}",
+        )
+    return tensor
+
+
+def _complain(checkpoint: Checkpoint, names: Iterable[str], what: str) -> None:
+    names = sorted(names)
+    if names:
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise FormatError(checkpoint.path, "tensors", f"{len(names)} {what}: {listed}")
+
+
+def load_weights(bound: Bound, config: ModelConfig, ops: Ops) -> Weights:
+    """Place every bound tensor where the backend computes."""
+
+    def array(name: str) -> Array:
+        return ops.weight(bound[name])
+
+    def optional(name: str) -> Array | None:
+        return array(name) if name in bound else None
+
+    def linear(name: str) -> Linear:
+        return Linear(array(f"{name}.weight"), optional(f"{name}.bias"))
+
+    def norm(name: str) -> Norm | None:
+        weight = f"{name}.weight"
+        return Norm(array(weight), optional(f"{name}.bias")) if weight in bound else None
+
+    embed = array("embed.weight")
+    final = norm("final_norm")
+    assert final
+    return Weights(
+        embed=embed,
+        positions=optional("positions.weight"),
+        layers=tuple(_layer(config, i, linear, norm) for i in range(config.layers)),
+        final_norm=final,
+        head=Linear(embed) if config.tied_embeddings else linear("head"),
+    )
+
+
+def _layer(
+    config: ModelConfig, i: int, linear: Callable[[str], Linear], norm: Callable[[str], Norm | None]
+) -> Layer:
+    at = f"layers.{i}"
+
+    def mlp(name: str) -> Mlp:
+        gate = linear(f"{name}.gate") if config.mlp == "gated" else None
+        return Mlp(linear(f"{name}.up"), linear(f"{name}.down"), gate)
+
+    mixture = config.experts if config.experts and config.experts.layers[i] else None
+    return Layer(
+        q=linear(f"{at}.attn.q"),
+        k=linear(f"{at}.attn.k"),
+        v=linear(f"{at}.attn.v"),
+        o=linear(f"{at}.attn.o"),
+        mlp=None if mixture else mlp(f"{at}.mlp"),
+        router=linear(f"{at}.mlp.router") if mixture else None,
+        experts=tuple(mlp(f"{at}.mlp.experts.{e}") for e in range(mixture.count if mixture else 0)),
+        attn_norm=norm(f"{at}.attn_norm"),
+        attn_post_norm=norm(f"{at}.attn_post_norm"),
+        mlp_norm=norm(f"{at}.mlp_norm"),
+        mlp_post_norm=norm(f"{at}.mlp_post_norm"),
+        q_norm=norm(f"{at}.attn.q_norm"),
+        k_norm=norm(f"{at}.attn.k_norm"),
+    )

@@ -1,0 +1,164 @@
+"""A checkpoint's settings become a ModelConfig, by its family's row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pellucid.errors import ParameterError, UnsupportedError
+from pellucid.model.config import ModelConfig, Rope
+from pellucid.model.families import FAMILIES, Family
+from pellucid.model.keys import Keys, settings
+from pellucid.model.rope import opened_context, read_rope
+from pellucid.weights.checkpoint import Checkpoint
+
+_ACTIVATIONS = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+_LAYER_LIMIT = 4096  # ten times the deepest model there is; a hostile file claims 10**9
+
+
+def find_family(checkpoint: Checkpoint) -> tuple[str, Family]:
+    """The family of a checkpoint, by config.json's model_type or GGUF's architecture.
+
+    Raises UnsupportedError for one that is not in the table.
+    """
+    gguf = checkpoint.format == "gguf"
+    key = "general.architecture" if gguf else "model_type"
+    kind = checkpoint.metadata.get(key)
+    for name, family in FAMILIES.items():
+        if kind in ((family.architecture,) if gguf else family.types):
+            return name, family
+    known = ", ".join(FAMILIES)
+    raise UnsupportedError(
+        f"{checkpoint.path}: {key} {str(kind)[:80]!r} is not a family that Pellucid knows;"
+        f" known are {known}"
+    )
+
+
+def describe(checkpoint: Checkpoint, context_length: int | None = None) -> ModelConfig:
+    """The configuration of a checkpoint, opened for `context_length` positions.
+
+    Raises FormatError for a setting that is missing or makes no sense, UnsupportedError for a
+    family or a variant that Pellucid does not have, and ParameterError for a context that the
+    model cannot have.
+    """
+    name, family = find_family(checkpoint)
+    keys = _prepared(checkpoint, family)
+    layers = keys.count("num_hidden_layers")
+    if layers > _LAYER_LIMIT:
+        raise keys.error("num_hidden_layers", f"is {layers:,}; at most {_LAYER_LIMIT:,} make sense")
+    derived = family.derive(keys, layers)
+    turned = derived.pop("turned", (True,) * layers)
+    config = _shape(name, family, keys, layers, derived)
+    config = replace(config, context_length=_context(config, keys, context_length))
+    if not config.learned_positions:
+        config = replace(config, rope=_ropes(config, keys, turned))
+    return config
+
+
+def _prepared(checkpoint: Checkpoint, family: Family) -> Keys:
+    keys = settings(checkpoint)
+    values = dict(family.defaults)
+    for ours, theirs in family.renamed.items():
+        if theirs in keys:
+            values[ours] = keys.get(theirs)
+    return keys.over(values)
+
+
+def _shape(
+    name: str, family: Family, keys: Keys, layers: int, derived: dict[str, Any]
+) -> ModelConfig:
+    hidden, heads = keys.count("hidden_size"), keys.count("num_attention_heads")
+    kv_heads = keys.count("num_key_value_heads", heads)
+    if heads % kv_heads:
+        raise keys.error(
+            "num_key_value_heads", f"{kv_heads} must divide num_attention_heads, {heads}"
+        )
+    if "head_dim" not in keys and hidden % heads:
+        raise keys.error("num_attention_heads", f"{heads} must divide hidden_size, {hidden}")
+    head_dim = keys.count("head_dim", hidden // heads)
+    ours: dict[str, Any] = {
+        "norm": "rms",
+        "pre_norm": True,
+        "post_norm": False,
+        "qk_norm": None,
+        "parallel": False,
+        "learned_positions": 0,
+        "window": (None,) * layers,
+        "attention_scale": head_dim**-0.5,
+        "attention_softcap": None,
+        "mlp": "gated",
+        "experts": None,
+        "qkv_bias": keys.flag("attention_bias", False),
+        "output_bias": keys.flag("attention_bias", False),
+        "mlp_bias": keys.flag("mlp_bias", False),
+        "head_bias": False,
+        "embedding_scale": 1.0,
+        "logit_softcap": None,
+    }
+    traits = ours | family.traits | derived
+    epsilon = "layer_norm_eps" if traits["norm"] == "layer" else "rms_norm_eps"
+    return ModelConfig(
+        family=name,
+        vocab_size=keys.count("vocab_size"),
+        hidden_size=hidden,
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        intermediate_size=keys.count("intermediate_size", 4 * hidden),
+        context_length=0,
+        norm_eps=keys.number(epsilon, 1e-5 if traits["norm"] == "layer" else 1e-6),
+        rope=(None,) * layers,
+        activation=_activation(keys),
+        tied_embeddings=keys.flag("tie_word_embeddings", False),
+        **traits,
+    )
+
+
+def _activation(keys: Keys) -> Any:
+    name = keys.get("hidden_activation") or keys.get("hidden_act") or "silu"
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
+        raise UnsupportedError(
+            f"{keys.path}: hidden_act {name!r} is unknown; known are {', '.join(_ACTIVATIONS)}"
+        )
+    return _ACTIVATIONS[name]
+
+
+def _context(config: ModelConfig, keys: Keys, asked: int | None) -> int:
+    if asked is None:
+        return opened_context(keys)
+    longest = keys.count("max_position_embeddings")
+    if not 0 < asked <= longest:
+        raise ParameterError(
+            "context_length",
+            f"must be from 1 to {longest}, which this model was made for, not {asked}",
+        )
+    return asked
+
+
+def _ropes(config: ModelConfig, keys: Keys, turned: tuple[bool, ...]) -> tuple[Rope | None, ...]:
+    share = keys.below("rope_parameters").get("partial_rotary_factor")
+    share = keys.number("partial_rotary_factor", share or 1.0)
+    dims = keys.count("rotary_dim", int(config.head_dim * share))
+    if dims > config.head_dim or dims % 2:
+        raise keys.error(
+            "rotary_dim", f"{dims} must be even and at most the head's {config.head_dim}"
+        )
+    everywhere = read_rope(keys, dims, config.context_length)
+    in_windows = everywhere
+    if "rope_local_base_freq" in keys:  # Gemma 3: layers that slide turn faster, unscaled
+        base = keys.number("rope_local_base_freq")
+        local = keys.below("rope_parameters").below("sliding_attention")
+        in_windows = Rope(dims, local.number("rope_theta", base))
+    return tuple(
+        (in_windows if window else everywhere) if turn else None
+        for window, turn in zip(config.window, turned, strict=True)
+    )
