@@ -1,0 +1,187 @@
+"""The one generation loop: what all running requests ask for becomes one pass of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from pellucid.choose.branch import Branch
+from pellucid.choose.parameters import GenerationParameters
+from pellucid.choose.strategies import Score, Strategy, sample
+from pellucid.choose.values import shown, whole
+from pellucid.engine.generation import Event, Generation
+from pellucid.engine.running import Decoder, Running
+from pellucid.errors import ParameterError
+from pellucid.model.cache import Cache
+from pellucid.model.run import Run, Segment
+from pellucid.weights.tensor import Floats
+
+
+class Sizes(Protocol):
+    """What the engine needs to know of a model's configuration."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens of prompt and answer together."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids there are."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """What the engine needs of a model; `pellucid.model.model.Model` is one."""
+
+    @property
+    def config(self) -> Sizes:
+        """Its sizes."""
+        ...
+
+    def new_cache(self) -> Cache:
+        """An empty cache for one sequence."""
+        ...
+
+    def forward(self, run: Run, /) -> Floats:
+        """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows."""
+        ...
+
+
+class Detokenizer(Protocol):
+    """What the engine needs of a tokenizer."""
+
+    @property
+    def eos_ids(self) -> Collection[int]:
+        """The tokens that end an answer."""
+        ...
+
+    def stream(self) -> Decoder:
+        """A new decoder, for one answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt to be continued.
+
+    `branch`, if given, is one of an earlier request (or `Engine.new_branch()`): what its cache
+    holds of the prompt's start is not computed again, and the branch grows with the answer. It
+    serves one running request at a time.
+    """
+
+    prompt_ids: Sequence[int]
+    parameters: GenerationParameters = field(default_factory=GenerationParameters)
+    strategy: Strategy = sample
+    branch: Branch | None = None
+
+
+class Engine:
+    """Generates with a model, for one request or many at a time.
+
+    Without a tokenizer, answers have ids and no text. What a request gets depends on the request
+    alone, as far as the model's rows do not depend on their company.
+    """
+
+    def __init__(self, model: LanguageModel, tokenizer: Detokenizer | None = None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+
+    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        """The answers, in the order of the requests. Raises what `run` raises."""
+        ended = {e.index: e.generation for e in self.run(requests) if e.generation}
+        return [ended[index] for index in range(len(requests))]
+
+    def run(self, requests: Sequence[Request]) -> Iterator[Event]:
+        """Answer all requests together, as events come.
+
+        Raises ParameterError before anything is computed if a request cannot be met, and the
+        first error of any request later. Closing the iterator ends everything that still runs.
+        """
+        running = [self.start(request, index) for index, request in enumerate(requests)]
+        return self._run(running)
+
+    def new_branch(self) -> Branch:
+        """An empty branch, to be given to one request after another (a conversation)."""
+        return Branch([], self.model.new_cache())
+
+    def start(self, request: Request, index: int = 0) -> Running:
+        """Check a request and make it ready for `step`. Raises ParameterError."""
+        config = self.model.config
+        ids = checked_ids("prompt_ids", request.prompt_ids, config.vocab_size)
+        check_context(len(ids), config.context_length)
+        given = request.parameters
+        checked_ids("stop_token_ids", given.stop_token_ids or (), config.vocab_size)
+        if given.stop and not self.tokenizer:
+            raise ParameterError("stop", "needs a tokenizer, and this engine has none")
+        ends = self.tokenizer.eos_ids if self.tokenizer else ()
+        parameters = given.resolve(len(ids), config.context_length, ends)
+        root = request.branch or self.new_branch()
+        root.become(ids)
+        decoder = self.tokenizer.stream() if self.tokenizer else None
+        return Running(index, root, parameters, request.strategy, decoder)
+
+    def step(self, running: Sequence[Running]) -> list[Event]:
+        """One pass for all that wait for scores; those that have just started begin."""
+        events: list[Event] = []
+        for request in running:
+            if not request.begun:
+                events += request.advance(None)
+        waiting = [(request, request.asked) for request in running if request.asked]
+        answers = self._score([asked for _, asked in waiting])
+        for (request, _), answer in zip(waiting, answers, strict=True):
+            events += request.advance(answer)
+        return events
+
+    def _run(self, running: list[Running]) -> Iterator[Event]:
+        try:
+            while running:
+                for event in self.step(running):
+                    if event.error:
+                        raise event.error
+                    yield event
+                running = [request for request in running if request.asked]
+        finally:
+            for request in running:
+                request.close()
+
+    def _score(self, asked: Sequence[Score]) -> list[list[Floats]]:
+        """The answers to what was asked, all from one pass of the model."""
+        wanted = [(branch, score.rows) for score in asked for branch in score.branches]
+        if not wanted:
+            return [[] for _ in asked]
+        run = Run([_segment(branch, rows) for branch, rows in wanted])
+        logits = self.model.forward(run)  # [wanted, vocab]
+        counts = [len(s.ids) if s.wanted == "all" else 1 for s in run.segments]
+        parts = iter(np.split(logits, np.cumsum(counts)[:-1]))
+        return [[next(parts)[-score.rows :] for _ in score.branches] for score in asked]
+
+
+def checked_ids(name: str, ids: Sequence[int], vocab_size: int) -> list[int]:
+    """The ids as ints, or ParameterError for the first that the vocabulary does not have."""
+    checked = []
+    for place, given in enumerate(ids):
+        token = whole(given)
+        if token is None or not 0 <= token < vocab_size:
+            reason = f"{shown(given)} at place {place} is no token id"
+            raise ParameterError(name, f"{reason}; ids go from 0 to {vocab_size - 1}")
+        checked.append(token)
+    return checked
+
+
+def check_context(prompt_length: int, context_length: int) -> None:
+    """Refuse a prompt of no tokens, and one that leaves no room for an answer."""
+    if not prompt_length:
+        raise ParameterError("prompt", "is empty: there is no token to continue from")
+    if prompt_length >= context_length:
+        reason = f"has {prompt_length} tokens; the model's context of {context_length}"
+        raise ParameterError("prompt", f"{reason} must hold it and at least one more")
+
+
+def _segment(branch: Branch, rows: int) -> Segment:
+    unfed = branch.unfed
+    assert len(unfed) >= rows > 0, "a branch is scored for ids that the model has not seen"
+    return Segment(unfed, branch.cache, "last" if rows == 1 else "all")
