@@ -9,7 +9,7 @@ from pellucid.errors import ParameterError, UnsupportedError
 from pellucid.model.config import ModelConfig, Rope
 from pellucid.model.families import FAMILIES, Family
 from pellucid.model.keys import Keys, settings
-from pellucid.model.rope import opened_context, read_rope
+from pellucid.model.rope import longest_context, opened_context, read_rope
 from pellucid.weights.checkpoint import Checkpoint
 
 _ACTIVATIONS = {
@@ -57,7 +57,7 @@ def describe(checkpoint: Checkpoint, context_length: int | None = None) -> Model
     derived = family.derive(keys, layers)
     turned = derived.pop("turned", (True,) * layers)
     config = _shape(name, family, keys, layers, derived)
-    config = replace(config, context_length=_context(config, keys, context_length))
+    config = replace(config, context_length=_context(keys, context_length))
     if not config.learned_positions:
         config = replace(config, rope=_ropes(config, keys, turned))
     return config
@@ -132,14 +132,14 @@ def _activation(keys: Keys) -> Any:
     return _ACTIVATIONS[name]
 
 
-def _context(config: ModelConfig, keys: Keys, asked: int | None) -> int:
+def _context(keys: Keys, asked: int | None) -> int:
     if asked is None:
         return opened_context(keys)
-    longest = keys.count("max_position_embeddings")
+    longest = longest_context(keys)
     if not 0 < asked <= longest:
         raise ParameterError(
             "context_length",
-            f"must be from 1 to {longest}, which this model was made for, not {asked}",
+            f"must be from 1 to {longest}, which this model can reach, not {asked}",
         )
     return asked
 

@@ -252,6 +252,7 @@ def _gemma2(keys: Keys, layers: int) -> Fields:
 
 
 def _gemma3(keys: Keys, layers: int) -> Fields:
+    # transformers and llama.cpp both leave attn_logit_softcapping aside here; no release sets it.
     pattern = keys.count("sliding_window_pattern", 6)
     scale = keys.number("query_pre_attn_scalar", 168 if layers == 62 else keys.count("head_dim"))
     return (
@@ -259,7 +260,6 @@ def _gemma3(keys: Keys, layers: int) -> Fields:
         | sliding(keys, layers, lambda i: (i + 1) % pattern > 0, keys.count("sliding_window"))
         | {
             "attention_scale": scale**-0.5,
-            "attention_softcap": keys.optional("attn_logit_softcapping"),
             "logit_softcap": keys.optional("final_logit_softcapping"),
         }
     )

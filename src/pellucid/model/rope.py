@@ -30,7 +30,7 @@ def read_rope(
         parameters = parameters.below(kind)
     base = parameters.number("rope_theta", keys.number("rope_theta", base))
     scaling = parameters if "rope_type" in parameters else keys.below("rope_scaling")
-    name = scaling.get("rope_type") or scaling.get("type") or "default"
+    name = _kind(scaling)
     if name == "default":
         return Rope(dims, base)
     if name not in _SCALINGS:
@@ -47,12 +47,31 @@ def opened_context(keys: Keys) -> int:
     hold up to the original length, and the long ones, a little worse, only for who needs them.
     """
     longest = keys.count("max_position_embeddings", keys.get("n_positions"))
-    scaling = (
-        keys.below("rope_parameters") if "rope_parameters" in keys else keys.below("rope_scaling")
-    )
-    if (scaling.get("rope_type") or scaling.get("type")) != "longrope":
+    scaling = _scaling(keys)
+    if _kind(scaling) != "longrope":
         return longest
     return min(longest, _original(keys, scaling, longest))
+
+
+def longest_context(keys: Keys) -> int:
+    """The greatest length a model can be opened for.
+
+    That is what its settings say, but where dynamic scaling or YaRN stretches the length that it
+    was trained for: files leave that length as it was.
+    """
+    longest = keys.count("max_position_embeddings")
+    scaling = _scaling(keys)
+    if _kind(scaling) not in ("dynamic", "yarn"):
+        return longest
+    return max(longest, int(_original(keys, scaling, longest) * scaling.number("factor", 1.0)))
+
+
+def _scaling(keys: Keys) -> Keys:
+    return keys.below("rope_parameters" if "rope_parameters" in keys else "rope_scaling")
+
+
+def _kind(scaling: Keys) -> Any:
+    return scaling.get("rope_type") or scaling.get("type") or "default"
 
 
 class _Lengths:
