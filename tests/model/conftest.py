@@ -1,0 +1,35 @@
+"""The small models, each made once a session."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from .tiny import Tiny, make_tiny
+from .variants import VARIANTS
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny]:
+    """A small random model of a variant, by its name in the table."""
+    made: dict[str, Tiny] = {}
+
+    def get(name: str) -> Tiny:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(re.sub(r"\W+", "-", name))
+            made[name] = make_tiny(name, VARIANTS[name], folder)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(autouse=True)
+def _few_threads() -> Iterator[None]:
+    """Small matrices run faster on one thread than they are handed out to two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
