@@ -209,7 +209,8 @@ def parameters(**given: Any) -> GenerationParameters:
 def _unknown(name: str) -> str:
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
-    near = difflib.get_close_matches(name[:64], PARAMETERS, n=1, cutoff=0.5)
+    begun = [known for known in PARAMETERS if len(name) > 2 and known.startswith(name)]
+    near = begun or difflib.get_close_matches(name[:64], PARAMETERS, n=1, cutoff=0.65)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(PARAMETERS)}"
     return f"no such parameter; {hint}"
 

@@ -12,8 +12,9 @@ from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies import Score, Strategy, sample
 from pellucid.choose.values import shown, whole
+from pellucid.engine.answer import Decoder
 from pellucid.engine.generation import Event, Generation
-from pellucid.engine.running import Decoder, Running
+from pellucid.engine.running import Running
 from pellucid.errors import ParameterError
 from pellucid.model.cache import Cache
 from pellucid.model.run import Run, Segment

@@ -1,0 +1,217 @@
+"""Filters: the same scores as transformers' processors, over random, tied and extreme logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from transformers.generation import logits_process as oracle
+
+from pellucid.choose import filters
+from pellucid.choose.filters import FILTERS, Chain, Context
+from pellucid.choose.parameters import PARAMETERS, parameters
+from pellucid.errors import ParameterError
+
+Floats = npt.NDArray[np.float32]
+Processor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+SIZES = (2, 7, 1000, 49_152)
+KINDS: dict[str, Callable[[np.random.Generator, int], npt.NDArray[np.float64]]] = {
+    "peaked": lambda rng, size: rng.normal(scale=4, size=size),
+    "flat": lambda rng, size: rng.normal(scale=0.05, size=size),
+    "all below zero": lambda rng, size: rng.normal(scale=3, size=size) - 100,
+    "huge": lambda rng, size: rng.normal(scale=3, size=size) * 1e30,
+    "half removed": lambda rng, size: np.where(
+        np.arange(size) % 2, -np.inf, rng.normal(scale=3, size=size)
+    ),
+    "one left": lambda rng, size: np.where(np.arange(size) == size // 2, 1.0, -np.inf),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def context(prompt: list[int], output: list[int], stop_ids: list[int] | None = None) -> Context:
+    def ids(values: list[int]) -> npt.NDArray[np.int64]:
+        return np.array(values, np.int64)
+
+    return Context(ids(prompt), ids(output), ids(stop_ids or []))
+
+
+NOTHING = context([], [])
+
+
+def run(processor: Processor, scores: Floats, ids: list[int], dtype: torch.dtype) -> Floats:
+    result = processor(torch.tensor([ids or [0]]), torch.tensor(scores[None]).to(dtype))
+    return np.asarray(result[0].to(torch.float32).numpy())
+
+
+# (filter, value, transformers' processor). Those that add up probabilities are asked in float64:
+# in float32 its sums are good to 1e-5, and so is what it keeps at the edge.
+CASES = [
+    ("temperature", 0.3, oracle.TemperatureLogitsWarper, torch.float32),
+    ("temperature", 1.7, oracle.TemperatureLogitsWarper, torch.float32),
+    ("top_k", 1, oracle.TopKLogitsWarper, torch.float32),
+    ("top_k", 5, oracle.TopKLogitsWarper, torch.float32),
+    ("top_k", 100_000, oracle.TopKLogitsWarper, torch.float32),
+    ("top_p", 1e-6, oracle.TopPLogitsWarper, torch.float64),
+    ("top_p", 0.3, oracle.TopPLogitsWarper, torch.float64),
+    ("top_p", 0.95, oracle.TopPLogitsWarper, torch.float64),
+    ("min_p", 0.02, oracle.MinPLogitsWarper, torch.float64),
+    ("min_p", 1.0, oracle.MinPLogitsWarper, torch.float64),
+    ("typical_p", 0.2, oracle.TypicalLogitsWarper, torch.float64),
+    ("typical_p", 0.95, oracle.TypicalLogitsWarper, torch.float64),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("name", "value", "processor", "dtype"), CASES, ids=[f"{n}={v}" for n, v, _, _ in CASES]
+)
+def test_scores_are_those_of_transformers(
+    name: str, value: float, processor: type, dtype: torch.dtype, size: int, kind: str
+) -> None:
+    for seed in range(3):
+        scores = KINDS[kind](np.random.default_rng(seed), size).astype(np.float32)
+        before = scores.copy()
+        ours = getattr(filters, name)(scores, NOTHING, value)
+        theirs = run(processor(value), scores, [], dtype)
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, theirs, rtol=2e-7)
+        np.testing.assert_array_equal(scores, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("penalty", [0.5, 1.3, 5.0])
+def test_the_repetition_penalty_is_that_of_transformers(penalty: float, kind: str) -> None:
+    scores = KINDS[kind](np.random.default_rng(1), 50).astype(np.float32)
+    prompt, output = [3, 3, 7, 20], [7, 21, 49, 0]
+    ours = filters.repetition_penalty(scores, context(prompt, output), penalty)
+    processor = oracle.RepetitionPenaltyLogitsProcessor(penalty)
+    np.testing.assert_array_equal(ours, run(processor, scores, prompt + output, torch.float32))
+
+
+@pytest.mark.parametrize("made", [0, 2, 3, 4])
+def test_the_minimum_length_is_that_of_transformers(made: int) -> None:
+    scores = np.random.default_rng(1).normal(size=50).astype(np.float32)
+    prompt, output = [1, 2], [3] * made
+    ours = filters.min_new_tokens(scores, context(prompt, output, [4, 9]), 3)
+    processor = oracle.MinNewTokensLengthLogitsProcessor(2, 3, [4, 9])
+    np.testing.assert_array_equal(ours, run(processor, scores, prompt + output, torch.float32))
+
+
+def test_presence_and_frequency_penalties_are_openais_formula_over_the_answer_alone() -> None:
+    """mu[j] - c[j] * frequency - (c[j] > 0) * presence, c counting sampled tokens."""
+    scores = np.random.default_rng(1).normal(size=12).astype(np.float32)
+    seen = context([1, 2, 2], [5, 5, 5, 7])
+    counts = np.bincount([5, 5, 5, 7], minlength=12)
+    np.testing.assert_allclose(
+        filters.frequency_penalty(scores, seen, 0.4), scores - counts * 0.4, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        filters.presence_penalty(scores, seen, -1.5), scores + (counts > 0) * 1.5, rtol=1e-6
+    )
+
+
+def tied(seed: int, size: int) -> Floats:
+    return np.random.default_rng(seed).integers(-3, 4, size).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "processor", "dtype"), CASES, ids=[f"{n}={v}" for n, v, _, _ in CASES]
+)
+def test_tokens_of_equal_score_share_one_fate(
+    name: str, value: float, processor: type, dtype: torch.dtype
+) -> None:
+    """As in transformers, but for top_p: there, which of the last equals stay is up to its sort."""
+    for seed in range(20):
+        scores = tied(seed, 200)
+        kept = set(scores[getattr(filters, name)(scores, NOTHING, value) > -np.inf])
+        removed = set(scores[getattr(filters, name)(scores, NOTHING, value) == -np.inf])
+        theirs = set(scores[run(processor(value), scores, [], dtype) > -np.inf])
+        assert not kept & removed
+        assert kept == theirs
+
+
+def test_a_freezing_temperature_leaves_the_likeliest_token_instead_of_nan() -> None:
+    scores = np.array([3, 5, 4.999, -np.inf], np.float32)
+    for value in (1e-39, 1e-46, 1e-300):
+        cold = filters.temperature(scores, NOTHING, value)
+        assert cold.tolist() == [-np.inf, 0, -np.inf, -np.inf]
+    below = filters.temperature(scores - 1000, NOTHING, 1e-38)
+    assert below.argmax() == 1
+    assert not np.isnan(below).any()
+
+
+@pytest.mark.parametrize("scale", [3, 0.1])
+@pytest.mark.parametrize("name", ["top_p", "typical_p"])
+def test_selecting_from_a_large_vocabulary_equals_sorting_it(name: str, scale: float) -> None:
+    scores = (np.random.default_rng(4).normal(size=262_144) * scale).astype(np.float32)
+    probs = np.exp(scores.astype(np.float64))
+    probs /= probs.sum()
+    surprise = -np.log(probs)
+    keys = surprise if name == "top_p" else np.abs(surprise - (probs * surprise).sum())
+    order = np.argsort(keys)
+    for mass in (0.1, 0.9, 0.999):
+        kept = getattr(filters, name)(scores, NOTHING, mass) > -np.inf
+        fewest = int((np.cumsum(probs[order]) < mass).sum()) + 1
+        # float32 keys near the edge may change places; no more than a few in 262,144
+        assert abs(int(kept.sum()) - fewest) <= 3
+        assert np.count_nonzero(kept[order[:fewest]]) >= fewest - 3
+
+
+def test_every_parameter_that_filters_is_a_row_of_the_table() -> None:
+    bound = {name for row in FILTERS for name in row.parameters}
+    assert bound <= set(PARAMETERS)
+    assert {row.name for row in PARAMETERS.values() if row.sampling} <= bound
+    assert all(row.doc.endswith(".") for row in FILTERS)
+
+
+def test_the_chain_runs_in_the_order_of_transformers() -> None:
+    from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+    names = {
+        "RepetitionPenaltyLogitsProcessor": "repetition_penalty",
+        "MinNewTokensLengthLogitsProcessor": "min_new_tokens",
+        "TemperatureLogitsWarper": "temperature",
+        "TopKLogitsWarper": "top_k",
+        "TopPLogitsWarper": "top_p",
+        "MinPLogitsWarper": "min_p",
+        "TypicalLogitsWarper": "typical_p",
+    }
+    given = dict.fromkeys(names.values(), 0.5) | {"top_k": 5, "min_new_tokens": 3}
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=20))
+    config = GenerationConfig(**given, do_sample=True, eos_token_id=4)
+    config._eos_token_tensor = torch.tensor([4])
+    theirs = model._get_logits_processor(config, input_ids_seq_length=2, device="cpu")
+    ours = Chain(parameters(**given)).filters
+    assert [row.name for row in ours] == [names[type(p).__name__] for p in theirs]
+
+
+def test_the_chain_shows_what_each_filter_leaves() -> None:
+    scores = np.array([1, 2, 3, 4], np.float32)
+    chain = Chain(parameters(top_k=3, temperature=0.5, top_p=0.5, min_p=0.0))
+    steps = [(row.name, after.tolist()) for row, after in chain.steps(scores, NOTHING)]
+    assert steps == [
+        ("temperature", [2, 4, 6, 8]),
+        ("top_k", [-np.inf, 4, 6, 8]),
+        ("top_p", [-np.inf, -np.inf, -np.inf, 8]),
+    ]
+    assert chain(scores, NOTHING).tolist() == steps[-1][1]
+
+
+def test_greedy_runs_no_filter_of_draws() -> None:
+    chain = Chain(parameters(temperature=0, top_p=1, repetition_penalty=1.2))
+    assert [row.name for row in chain.filters] == ["repetition_penalty"]
+
+
+def test_filters_that_leave_no_token_say_which_they_are() -> None:
+    chain = Chain(parameters(min_new_tokens=5, top_k=2))
+    with pytest.raises(ParameterError, match="min_new_tokens, top_k: no token is left"):
+        chain(np.zeros(3, np.float32), context([1], [], [0, 1, 2]))

@@ -1,0 +1,228 @@
+"""Generation parameters: what may be given, what is refused, and what each combination means."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pellucid.choose.parameters import DEFAULT_NEW_TOKENS, PARAMETERS, parameters
+from pellucid.errors import ParameterError
+
+HUGE = 10**5000  # more digits than str() will write
+
+REFUSED = [
+    # numbers
+    ({"temperature": -0.1}, "temperature: must be at least 0 and at most 1e+06, not -0.1"),
+    ({"temperature": float("nan")}, "temperature: must be finite, not nan"),
+    ({"temperature": float("inf")}, "temperature: must be finite, not inf"),
+    ({"temperature": 1e400}, "temperature: must be finite, not inf"),
+    ({"temperature": 10**400}, "temperature: must be finite, not an integer of 1329 bits"),
+    ({"temperature": True}, "temperature: must be a number, not True"),
+    ({"temperature": "0.7"}, "temperature: must be a number, not '0.7'"),
+    ({"temperature": [0.7]}, "temperature: must be a number, not [0.7]"),
+    ({"temperature": 1j}, "temperature: must be a number, not 1j"),
+    ({"temperature": np.array([0.5, 0.6])}, "temperature: must be a number, not array("),
+    ({"top_p": 0}, "top_p: must be above 0 and at most 1, not 0"),
+    ({"top_p": 1.0000001}, "top_p: must be above 0 and at most 1, not 1.0000001"),
+    ({"top_p": -0.5}, "top_p: must be above 0"),
+    ({"top_p": False}, "top_p: must be a number, not False"),
+    ({"top_p": float("nan")}, "top_p: must be finite"),
+    ({"min_p": 1.01}, "min_p: must be at least 0 and at most 1, not 1.01"),
+    ({"min_p": -1e-9}, "min_p: must be at least 0"),
+    ({"typical_p": 0.0}, "typical_p: must be above 0"),
+    ({"typical_p": 2}, "typical_p: must be above 0 and at most 1, not 2"),
+    ({"repetition_penalty": 0}, "repetition_penalty: must be at least 0.001"),
+    ({"repetition_penalty": -1.2}, "repetition_penalty: must be at least 0.001"),
+    ({"repetition_penalty": 1e300}, "repetition_penalty: must be at least 0.001 and at most 1000"),
+    ({"presence_penalty": 2.1}, "presence_penalty: must be at least -2 and at most 2, not 2.1"),
+    ({"frequency_penalty": float("-inf")}, "frequency_penalty: must be finite"),
+    # whole numbers
+    ({"top_k": -1}, "top_k: must be a whole number from 0 to 2147483647, not -1"),
+    ({"top_k": 5.0}, "top_k: must be a whole number, not 5.0"),
+    ({"top_k": True}, "top_k: must be a whole number, not True"),
+    ({"top_k": "5"}, "top_k: must be a whole number, not '5'"),
+    ({"top_k": np.array([1, 2])}, "top_k: must be a whole number, not array([1, 2])"),
+    ({"max_new_tokens": 0}, "max_new_tokens: must be a whole number from 1 to"),
+    ({"max_new_tokens": -1}, "max_new_tokens: must be a whole number from 1 to"),
+    ({"max_new_tokens": 2**63}, "not 9223372036854775808"),
+    ({"max_new_tokens": HUGE}, "not an integer of 16610 bits"),
+    ({"max_length": 0}, "max_length: must be a whole number from 1 to"),
+    ({"min_new_tokens": -1}, "min_new_tokens: must be a whole number from 0 to"),
+    ({"min_length": 2**31}, "min_length: must be a whole number from 0 to"),
+    ({"seed": -1, "do_sample": True}, "seed: must be a whole number from 0 to"),
+    ({"seed": 2**64, "do_sample": True}, "seed: must be a whole number from 0 to"),
+    ({"seed": 1.5, "do_sample": True}, "seed: must be a whole number, not 1.5"),
+    # the rest
+    ({"do_sample": 1}, "do_sample: must be True or False, not 1"),
+    ({"do_sample": "yes"}, "do_sample: must be True or False, not 'yes'"),
+    ({"stop": ""}, "stop: an empty text is found everywhere; leave it out"),
+    ({"stop": ["a", ""]}, "stop: an empty text"),
+    ({"stop": []}, "stop: an empty list has no effect; leave it out"),
+    ({"stop": "x" * 1_000_000}, "stop: a text has 1000000 characters; at most 4096 are allowed"),
+    ({"stop": ["x"] * 65}, "stop: a list may have at most 64 values"),
+    ({"stop": iter(lambda: "x", None)}, "stop: a list may have at most 64 values"),
+    ({"stop": 5}, "stop: must be one value or a list of them, not 5"),
+    ({"stop": b"END"}, "stop: must be one value or a list of them, not b'END'"),
+    ({"stop": ["END", 5]}, "stop: must hold texts, not 5"),
+    ({"stop": "a\ud800"}, "stop: a lone surrogate at character 1"),
+    ({"stop_token_ids": -1}, "stop_token_ids: must be a whole number from 0 to"),
+    ({"stop_token_ids": [3, 2.0]}, "stop_token_ids: must be a whole number, not 2.0"),
+    ({"stop_token_ids": []}, "stop_token_ids: an empty list has no effect"),
+    ({"stop_token_ids": [True]}, "stop_token_ids: must be a whole number, not True"),
+    ({"stop_token_ids": range(10**12)}, "stop_token_ids: a list may have at most 4096 values"),
+    ({"stop_token_ids": "12"}, "stop_token_ids: must be one value or a list of them, not '12'"),
+    # names
+    ({"top_kk": 5}, "top_kk: no such parameter; did you mean top_k?"),
+    ({"max_tokens": 5}, "max_tokens: no such parameter; did you mean max_new_tokens?"),
+    ({"temp": 1}, "temp: no such parameter; did you mean temperature?"),
+    ({"n_gpu": 1}, "n_gpu: no such parameter; known are max_new_tokens, max_length,"),
+    ({"x" * 10**6: 1}, "xxx"),
+    # what has no effect beside the others
+    ({"temperature": 0.7, "do_sample": False}, "temperature: has no effect with do_sample=False"),
+    ({"top_k": 5, "do_sample": False}, "top_k: has no effect with do_sample=False"),
+    ({"top_p": 0.9, "do_sample": False}, "top_p: has no effect with do_sample=False"),
+    ({"min_p": 0.1, "do_sample": False}, "min_p: has no effect with do_sample=False"),
+    ({"typical_p": 0.5, "do_sample": False}, "typical_p: has no effect with do_sample=False"),
+    ({"temperature": 0, "top_k": 5}, "top_k: has no effect with temperature=0"),
+    ({"temperature": 0, "top_p": 0.9}, "top_p: has no effect with temperature=0"),
+    ({"temperature": 0, "min_p": 0.1}, "min_p: has no effect with temperature=0"),
+    ({"temperature": 0, "typical_p": 0.5}, "typical_p: has no effect with temperature=0"),
+    ({"temperature": 0, "do_sample": True}, "do_sample: True contradicts temperature=0"),
+    ({"seed": 1}, "seed: has no effect without sampling; give do_sample=True too"),
+    ({"seed": 1, "temperature": 0}, "seed: has no effect without sampling"),
+    ({"max_new_tokens": 5, "max_length": 9}, "max_length: excludes max_new_tokens"),
+    ({"min_new_tokens": 5, "min_length": 9}, "min_length: excludes min_new_tokens"),
+    (
+        {"min_new_tokens": 6, "max_new_tokens": 5},
+        "min_new_tokens: must be at most max_new_tokens, 5, not 6",
+    ),
+    ({"min_length": 6, "max_length": 5}, "min_length: must be at most max_length, 5, not 6"),
+]
+
+
+def describe(given: dict[str, object]) -> str:
+    return ",".join(f"{name[:20]}={type(value).__name__}" for name, value in given.items())
+
+
+@pytest.mark.parametrize(("given", "message"), REFUSED, ids=[describe(g) for g, _ in REFUSED])
+def test_a_value_that_cannot_be_meant_is_refused_in_one_short_line(
+    given: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        parameters(**given)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+def test_every_parameter_is_refused_for_some_value() -> None:
+    refused = {str(message).partition(":")[0] for _, message in REFUSED}
+    assert set(PARAMETERS) - refused == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "sampling"),
+    [
+        ({}, False),
+        ({"do_sample": False}, False),
+        ({"do_sample": True}, True),
+        ({"temperature": 0.7}, True),
+        ({"temperature": 1}, True),
+        ({"top_k": 40}, True),
+        ({"top_p": 0.9}, True),
+        ({"min_p": 0.1}, True),
+        ({"typical_p": 0.9}, True),
+        ({"top_p": 0.9, "seed": 7}, True),
+        ({"temperature": 0}, False),
+        ({"temperature": 0, "do_sample": False}, False),
+        ({"temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1}, False),
+        ({"repetition_penalty": 1.2, "presence_penalty": 1, "frequency_penalty": 1}, False),
+        ({"temperature": None, "top_k": None, "seed": None}, False),
+    ],
+)
+def test_sampling_is_asked_for_by_giving_what_only_acts_on_draws(
+    given: dict[str, object], sampling: bool
+) -> None:
+    assert parameters(**given).sampling is sampling
+
+
+def test_values_come_back_in_plain_types_whatever_number_type_was_given() -> None:
+    p = parameters(
+        temperature=np.float32(0.5), top_k=np.int64(5), top_p=Fraction(1, 2), stop="END", min_p=0
+    )
+    assert (p.temperature, p.top_k, p.top_p, p.stop, p.min_p) == (0.5, 5, 0.5, ("END",), 0.0)
+    assert [type(v) for v in (p.temperature, p.top_k, p.top_p)] == [float, int, float]
+    assert parameters(stop_token_ids=np.array([3, 4])).stop_token_ids == (3, 4)
+    assert parameters(stop_token_ids=3).stop_token_ids == (3,)
+
+
+def test_only_what_was_given_is_shown() -> None:
+    assert repr(parameters(top_k=5, seed=1)) == "GenerationParameters(top_k=5, seed=1)"
+
+
+def test_every_row_says_what_it_does_and_what_it_allows() -> None:
+    for row in PARAMETERS.values():
+        assert row.doc
+        assert str(row.kind)
+        if row.neutral is not None:
+            assert row.kind.check(row.name, row.neutral) == row.neutral
+
+
+@pytest.mark.parametrize(
+    ("given", "prompt", "context", "most", "least"),
+    [
+        ({}, 10, 1000, DEFAULT_NEW_TOKENS, 0),
+        ({}, 990, 1000, 10, 0),
+        ({"max_new_tokens": 20}, 10, 1000, 20, 0),
+        ({"max_new_tokens": 20}, 985, 1000, 15, 0),
+        ({"max_length": 30}, 10, 1000, 20, 0),
+        ({"max_length": 2000}, 10, 1000, 990, 0),
+        ({"max_length": 30, "min_length": 25}, 10, 1000, 20, 15),
+        ({"min_length": 5}, 10, 1000, DEFAULT_NEW_TOKENS, 0),
+        ({"min_new_tokens": 5}, 10, 1000, DEFAULT_NEW_TOKENS, 5),
+    ],
+)
+def test_lengths_become_concrete_for_a_prompt(
+    given: dict[str, object], prompt: int, context: int, most: int, least: int
+) -> None:
+    resolved = parameters(**given).resolve(prompt, context, end_ids=[0])
+    assert (resolved.max_new_tokens, resolved.min_new_tokens) == (most, least)
+    assert resolved.resolve(prompt, context, end_ids=[0]) == resolved
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_length": 10}, "max_length: 10 leaves no room: the prompt alone has 10 tokens"),
+        ({"min_length": 500}, "min_length: asks for 490 new tokens; at most 256 can follow"),
+        ({"min_new_tokens": 300}, "min_new_tokens: asks for 300 new tokens; at most 256"),
+        ({"min_new_tokens": 5}, "min_new_tokens: has no effect: nothing but the length ends"),
+    ],
+)
+def test_a_length_that_the_prompt_makes_impossible_is_refused(
+    given: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        parameters(**given).resolve(10, 1000)
+
+
+def test_stop_tokens_join_the_models_own() -> None:
+    resolved = parameters(stop_token_ids=[9, 2]).resolve(1, 100, end_ids=[5, 2])
+    assert resolved.stop_token_ids == (2, 5, 9)
+
+
+def test_a_seed_is_drawn_only_when_draws_need_one() -> None:
+    assert parameters().resolve(1, 100).seed is None
+    assert parameters(top_k=3, seed=5).resolve(1, 100).seed == 5
+    drawn = {parameters(top_k=3).resolve(1, 100).seed for _ in range(10)}
+    assert len(drawn) == 10
+    assert all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in drawn)
+
+
+def test_the_table_can_be_read_without_numpy() -> None:
+    code = "import sys, pellucid.choose.parameters; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
