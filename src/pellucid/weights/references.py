@@ -92,8 +92,8 @@ def resolve(
     or stored; FormatError or UnsupportedError where what was fetched cannot be used.
     """
     parsed = parse(os.fspath(reference))
-    here = None if refresh and not offline else located(parsed)
-    if here is not None:
+    here = located(parsed)
+    if here is not None and (offline or not refresh or _is_fixed(parsed)):
         return here
     if offline:
         raise DownloadError(
@@ -114,6 +114,17 @@ def located(parsed: Reference) -> Path | None:
         case Package():
             manifest = packages.stored(parsed.target)
             return manifest.path if manifest else None
+
+
+def _is_fixed(parsed: Reference) -> bool:
+    """Whether the reference can never mean another content."""
+    match parsed.target:
+        case Path():
+            return True
+        case Repository():
+            return re.fullmatch("[0-9a-f]{40}", parsed.target.revision) is not None
+        case Package():
+            return parsed.target.version is not None
 
 
 def _fetch(parsed: Reference, progress: Progress) -> Path:

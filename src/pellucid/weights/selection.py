@@ -18,7 +18,7 @@ _BESIDE = (
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-_SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 _LISTED = 12
 
 
@@ -26,11 +26,11 @@ def choose(names: Iterable[str], pick: str | None, where: str) -> list[str]:
     """The files to fetch for one model, among `names` ("/" between folders).
 
     Safetensors with their companions where there are some, in the folder nearest the root; else the
-    one GGUF file. `pick` asks for a GGUF file instead, by its name or its quantisation ("Q4_K_M").
-    `where` is what errors call the place.
+    one GGUF file, or all pieces of a split one. `pick` asks for a GGUF file instead, by its name or
+    its quantisation ("Q4_K_M"). `where` is what errors call the place.
 
     Raises ModelNotFoundError for no weights, nothing that `pick` names, or several and none picked;
-    UnsupportedError where the weights are only there pickled, or the GGUF file is split.
+    UnsupportedError where the weights are only there pickled.
 
     >>> choose(["config.json", "model.safetensors", "model.bin", "run.py"], None, "org/name")
     ['config.json', 'model.safetensors']
@@ -43,7 +43,7 @@ def choose(names: Iterable[str], pick: str | None, where: str) -> list[str]:
         return _safetensors(files, folder)
     # Projectors of images for multimodal models are GGUF files too, but no language models.
     gguf = [f for f in files if f.endswith(".gguf") and not _base(f).startswith("mmproj")]
-    return [_one_gguf(gguf, files, pick, where)]
+    return _gguf(gguf, files, pick, where)
 
 
 def is_complete(folder: Path) -> bool:
@@ -55,6 +55,8 @@ def is_complete(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     if "config.json" not in names or not any(_like(name, _TOKENIZERS) for name in names):
         return False
+    if "model.safetensors" in names:
+        return True
     if not index.exists():
         return any(n.endswith(".safetensors") and not _SHARD.fullmatch(n) for n in names)
     try:
@@ -80,15 +82,10 @@ def _safetensors(files: Sequence[str], folder: str) -> list[str]:
     return sorted({*(whole or shards or weights), *beside})
 
 
-def _one_gguf(gguf: Sequence[str], files: Sequence[str], pick: str | None, where: str) -> str:
+def _gguf(gguf: Sequence[str], files: Sequence[str], pick: str | None, where: str) -> list[str]:
     found = [file for file in gguf if pick is None or _is_picked(file, pick)]
-    if found and all(_SPLIT.search(file) for file in found):
-        raise UnsupportedError(
-            f"{where}: {found[0]} is one of the pieces of a split GGUF file: merge them with "
-            "llama.cpp's llama-gguf-split, then give the path of the result"
-        )
-    if len(found) == 1:
-        return found[0]
+    if len({_SPLIT.sub("", file) for file in found}) == 1:
+        return _all_pieces(found, where)
     if gguf:
         wish = f"{len(found) or 'no'} GGUF files match {pick!r}" if pick else "several GGUF files"
         raise ModelNotFoundError(
@@ -99,9 +96,17 @@ def _one_gguf(gguf: Sequence[str], files: Sequence[str], pick: str | None, where
             f"{where}: has only pickled weights, which can run any code when they are read; look "
             "for a revision or a copy with *.safetensors, or convert them where you trust them"
         )
-    raise ModelNotFoundError(
-        f"{where}: has no {'*.gguf' if pick else '*.safetensors or *.gguf'} file"
-    )
+    kinds = "*.gguf" if pick else "*.safetensors or *.gguf"
+    raise ModelNotFoundError(f"{where}: has no {kinds} file")
+
+
+def _all_pieces(found: list[str], where: str) -> list[str]:
+    split = _SPLIT.search(found[0])
+    if split and len(found) != int(split[1]):
+        raise ModelNotFoundError(
+            f"{where}: has {len(found)} of the {split[1]} pieces of {found[0]}"
+        )
+    return found
 
 
 def _is_picked(file: str, pick: str) -> bool:
