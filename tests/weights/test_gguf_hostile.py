@@ -248,14 +248,14 @@ HOSTILE = {
 @pytest.mark.parametrize(("data", "error", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_the_hostile_is_refused_with_a_reason(tmp_path, data, error, message):
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with pytest.raises(error, match=message) as raised:
             read(tmp_path, data)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert peak < len(data) + 1_000_000
     assert str(tmp_path / "model.gguf") in str(raised.value)
     assert "\n" not in str(raised.value)
