@@ -143,7 +143,8 @@ def test_a_freezing_temperature_leaves_the_likeliest_token_instead_of_nan() -> N
     scores = np.array([3, 5, 4.999, -np.inf], np.float32)
     for value in (1e-39, 1e-46, 1e-300):
         cold = filters.temperature(scores, NOTHING, value)
-        assert cold.tolist() == [-np.inf, 0, -np.inf, -np.inf]
+        assert cold[1] == 0
+        assert cold[[0, 2, 3]].max() < -1e30
     below = filters.temperature(scores - 1000, NOTHING, 1e-38)
     assert below.argmax() == 1
     assert not np.isnan(below).any()

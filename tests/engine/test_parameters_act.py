@@ -1,0 +1,85 @@
+"""Every parameter has an effect: there is a request whose answer it changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pellucid.choose.parameters import PARAMETERS, parameters
+from pellucid.engine.engine import Engine, Request
+from pellucid.engine.generation import Generation
+
+from .toy import VOCAB, ByteTokenizer, ToyModel, greedy_after, logits_after
+
+PROMPT = [7, 8]
+DRAWN = {"do_sample": True, "seed": 1}
+
+# What is given besides, and a value that then changes the answer.
+ACTS: dict[str, tuple[dict[str, Any], Any]] = {
+    "max_new_tokens": ({}, 3),
+    "max_length": ({}, 6),
+    "min_new_tokens": ({"stop_token_ids": list(range(VOCAB // 2))}, 9),
+    "min_length": ({"stop_token_ids": list(range(VOCAB // 2))}, 9),
+    "stop": ({}, "loop"),
+    "stop_token_ids": ({}, [ord("o")]),
+    "repetition_penalty": ({}, 200.0),
+    "presence_penalty": ({}, 2.0),
+    "frequency_penalty": ({}, 2.0),
+    "do_sample": ({}, True),
+    "temperature": (DRAWN, 5.0),
+    "top_k": (DRAWN, 2),
+    "top_p": (DRAWN, 0.2),
+    "min_p": (DRAWN, 0.5),
+    "typical_p": (DRAWN, 0.2),
+    "seed": ({"do_sample": True}, 2),
+}
+
+
+def looping(ids: tuple[int, ...], logits: Any) -> Any:
+    """Strongly wants to repeat "loop", so that penalties and stops have something to act on."""
+    wanted = logits.copy()
+    wanted[ord("loop"[len(ids) % 4])] = float(logits.max()) + 1.5
+    return wanted
+
+
+def answer(**given: Any) -> Generation:
+    engine = Engine(ToyModel(spoil=looping), ByteTokenizer())
+    return engine.generate([Request(PROMPT, parameters(**given))])[0]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_it_changes_the_answer(name: str) -> None:
+    besides, value = ACTS[name]
+    without = answer(**besides) if name != "seed" else answer(**besides, seed=1)
+    assert answer(**besides, **{name: value}).text != without.text
+
+
+@pytest.mark.parametrize("name", [n for n, row in PARAMETERS.items() if row.neutral is not None])
+def test_its_neutral_value_changes_nothing(name: str) -> None:
+    besides, _ = ACTS[name]
+    assert answer(**besides, **{name: PARAMETERS[name].neutral}) == answer(**besides)
+
+
+def test_temperature_0_is_greedy() -> None:
+    assert answer(temperature=0, top_k=0, top_p=1, min_p=0, typical_p=1) == answer()
+
+
+def test_the_penalties_count_what_their_formulas_count() -> None:
+    """Presence and frequency look at the answer alone; repetition at the prompt too."""
+    said = greedy_after(PROMPT, 1)[0]
+
+    def prompt_wanted(ids: tuple[int, ...], logits: Any) -> Any:
+        wanted = logits.copy()
+        wanted[PROMPT[0]] = float(logits_after(tuple(PROMPT))[said]) + 1
+        return wanted
+
+    engine = Engine(ToyModel(spoil=prompt_wanted))
+
+    def first(**given: Any) -> int:
+        chosen = parameters(max_new_tokens=1, **given)
+        return engine.generate([Request(PROMPT, chosen)])[0].ids[0]
+
+    assert first() == PROMPT[0]
+    assert first(presence_penalty=2, frequency_penalty=2) == PROMPT[0]
+    assert first(repetition_penalty=5.0) == said

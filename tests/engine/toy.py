@@ -1,0 +1,125 @@
+"""A model without weights: the logits after any ids are random numbers that those ids seed.
+
+So every distribution is known exactly, and a single id that was fed twice, or not at all, or to
+another's cache, changes all that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.model.cache import Cache
+from pellucid.model.run import Run
+
+Floats = npt.NDArray[np.float32]
+VOCAB = 256
+END = 0
+
+
+@cache
+def logits_after(ids: tuple[int, ...], scale: float = 2.0) -> Floats:
+    """What the toy model computes for these ids, `[vocab]`."""
+    logits = np.random.default_rng(ids).normal(scale=scale, size=VOCAB)
+    return logits.astype(np.float32)
+
+
+def probs_after(ids: Sequence[int]) -> npt.NDArray[np.float64]:
+    """The exact distribution of the next token."""
+    weights = np.exp(logits_after(tuple(ids)).astype(np.float64))
+    return weights / weights.sum()
+
+
+def greedy_after(ids: Sequence[int], count: int) -> list[int]:
+    """The next tokens when always the likeliest is taken, by definition."""
+    grown = list(ids)
+    for _ in range(count):
+        grown.append(int(logits_after(tuple(grown)).argmax()))
+    return grown[len(ids) :]
+
+
+def spelling(text: str, prompt: int) -> Callable[[tuple[int, ...], Floats], Floats]:
+    """What makes a model say `text`, byte by byte, after a prompt of that many ids; then END."""
+    script = [*text.encode(), END]
+
+    def spoil(ids: tuple[int, ...], logits: Floats) -> Floats:
+        forced = logits.copy()
+        place = len(ids) - prompt
+        if 0 <= place < len(script):
+            forced[script[place]] = 50.0
+        return forced
+
+    return spoil
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    context_length: int = 64
+    vocab_size: int = VOCAB
+
+
+@dataclass
+class ToyModel:
+    """Keeps the ids themselves as keys and values, in real caches.
+
+    `passes` records the lengths of the segments of each pass. `spoil` may replace logits, or
+    raise, given the ids that they follow.
+    """
+
+    config: ToyConfig = field(default_factory=ToyConfig)
+    passes: list[list[int]] = field(default_factory=list)
+    spoil: Callable[[tuple[int, ...], Floats], Floats] = lambda ids, logits: logits
+
+    def new_cache(self) -> Cache:
+        return Cache(1, 1, 1, lambda shape: np.full(shape, -1, np.int64))
+
+    def forward(self, run: Run, /) -> Floats:
+        self.passes.append([len(segment.ids) for segment in run.segments])
+        rows = []
+        for segment in run.segments:
+            assert segment.cache is not None
+            new = np.array(segment.ids, np.int64).reshape(-1, 1, 1)
+            held, _ = segment.cache.write(0, new, new)
+            ids = tuple(held[:, 0, 0].tolist())
+            first = len(ids) - len(new) + 1 if segment.wanted == "all" else len(ids)
+            prefixes = [ids[:length] for length in range(first, len(ids) + 1)]
+            rows += [self.spoil(prefix, logits_after(prefix)) for prefix in prefixes]
+        for segment in run.segments:
+            assert segment.cache is not None
+            segment.cache.advance(len(segment.ids))
+        return np.stack(rows)
+
+
+class ByteTokenizer:
+    """One token a byte; id 0 ends."""
+
+    eos_ids = (END,)
+
+    def stream(self) -> ByteDecoder:
+        return ByteDecoder()
+
+
+class ByteDecoder:
+    """UTF-8, as bytes come."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def push(self, token: int, /) -> str:
+        self._held += bytes([token])
+        try:
+            text = self._held.decode()
+        except UnicodeDecodeError as error:
+            if error.end == len(self._held) and len(self._held) < 4:
+                return ""
+            text = self._held.decode(errors="replace")
+        self._held = b""
+        return text
+
+    def flush(self) -> str:
+        text, self._held = self._held.decode(errors="replace"), b""
+        return text
