@@ -21,7 +21,11 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
-_LAYER_LIMIT = 4096  # ten times the deepest model there is; a hostile file claims 10**9
+# Ten times what the largest models have. A hostile file claims 10**9, and every layer, expert and
+# pair of dimensions costs memory before the first tensor is looked at.
+_LAYER_LIMIT = 2048
+_HEAD_LIMIT = 8192
+_EXPERT_LIMIT = 1 << 18  # of all layers together
 
 
 def find_family(checkpoint: Checkpoint) -> tuple[str, Family]:
@@ -51,9 +55,8 @@ def describe(checkpoint: Checkpoint, context_length: int | None = None) -> Model
     """
     name, family = find_family(checkpoint)
     keys = _prepared(checkpoint, family)
-    layers = keys.count("num_hidden_layers")
-    if layers > _LAYER_LIMIT:
-        raise keys.error("num_hidden_layers", f"is {layers:,}; at most {_LAYER_LIMIT:,} make sense")
+    _refuse_packed(keys)
+    layers = keys.count("num_hidden_layers", most=_LAYER_LIMIT)
     derived = family.derive(keys, layers)
     turned = derived.pop("turned", (True,) * layers)
     config = _shape(name, family, keys, layers, derived)
@@ -64,12 +67,18 @@ def describe(checkpoint: Checkpoint, context_length: int | None = None) -> Model
 
 
 def _prepared(checkpoint: Checkpoint, family: Family) -> Keys:
-    keys = settings(checkpoint)
-    values = dict(family.defaults)
-    for ours, theirs in family.renamed.items():
-        if theirs in keys:
-            values[ours] = keys.get(theirs)
-    return keys.over(values)
+    gguf = checkpoint.format == "gguf"
+    return settings(checkpoint).over(family.defaults, {} if gguf else family.renamed)
+
+
+def _refuse_packed(keys: Keys) -> None:
+    # GPTQ, AWQ, bitsandbytes and the like keep their numbers in tensors of other names.
+    if "quantization_config" in keys:
+        method = keys.below("quantization_config").get("quant_method")
+        raise UnsupportedError(
+            f"{keys.path}: weights packed by {method!r:.60} are not read;"
+            " use the original weights, or a GGUF file"
+        )
 
 
 def _shape(
@@ -83,7 +92,7 @@ def _shape(
         )
     if "head_dim" not in keys and hidden % heads:
         raise keys.error("num_attention_heads", f"{heads} must divide hidden_size, {hidden}")
-    head_dim = keys.count("head_dim", hidden // heads)
+    head_dim = keys.count("head_dim", hidden // heads, most=_HEAD_LIMIT)
     ours: dict[str, Any] = {
         "norm": "rms",
         "pre_norm": True,
@@ -95,6 +104,7 @@ def _shape(
         "attention_scale": head_dim**-0.5,
         "attention_softcap": None,
         "mlp": "gated",
+        "activation": _activation(keys),
         "experts": None,
         "qkv_bias": keys.flag("attention_bias", False),
         "output_bias": keys.flag("attention_bias", False),
@@ -104,6 +114,9 @@ def _shape(
         "logit_softcap": None,
     }
     traits = ours | family.traits | derived
+    if (mixture := traits["experts"]) and mixture.count * layers > _EXPERT_LIMIT:
+        raise keys.error("num_experts", f"{mixture.count:,} in each of {layers:,} layers")
+    wide = 4 * hidden if traits["learned_positions"] else None  # GPT-2's, where unsaid
     epsilon = "layer_norm_eps" if traits["norm"] == "layer" else "rms_norm_eps"
     return ModelConfig(
         family=name,
@@ -113,11 +126,10 @@ def _shape(
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        intermediate_size=keys.count("intermediate_size", 4 * hidden),
+        intermediate_size=keys.count("intermediate_size", wide),
         context_length=0,
         norm_eps=keys.number(epsilon, 1e-5 if traits["norm"] == "layer" else 1e-6),
         rope=(None,) * layers,
-        activation=_activation(keys),
         tied_embeddings=keys.flag("tie_word_embeddings", False),
         **traits,
     )
@@ -127,7 +139,7 @@ def _activation(keys: Keys) -> Any:
     name = keys.get("hidden_activation") or keys.get("hidden_act") or "silu"
     if not isinstance(name, str) or name not in _ACTIVATIONS:
         raise UnsupportedError(
-            f"{keys.path}: hidden_act {name!r} is unknown; known are {', '.join(_ACTIVATIONS)}"
+            f"{keys.path}: hidden_act {name!r:.60} is unknown; known are {', '.join(_ACTIVATIONS)}"
         )
     return _ACTIVATIONS[name]
 
@@ -145,8 +157,10 @@ def _context(keys: Keys, asked: int | None) -> int:
 
 
 def _ropes(config: ModelConfig, keys: Keys, turned: tuple[bool, ...]) -> tuple[Rope | None, ...]:
-    share = keys.below("rope_parameters").get("partial_rotary_factor")
-    share = keys.number("partial_rotary_factor", share or 1.0)
+    share = keys.number("partial_rotary_factor", 1.0)
+    share = keys.below("rope_parameters").number("partial_rotary_factor", share)
+    if share > 1:
+        raise keys.error("partial_rotary_factor", f"must be at most 1, not {share}")
     dims = keys.count("rotary_dim", int(config.head_dim * share))
     if dims > config.head_dim or dims % 2:
         raise keys.error(

@@ -92,7 +92,7 @@ SANDWICH = LLAMA | slots({
 })  # fmt: skip
 
 
-def _gemma(names: Names) -> Names:
+def _less_one(names: Names) -> Names:
     return {
         ours: Slot(slot.name, (plus_one,)) if "norm" in ours else slot
         for ours, slot in names.items()
@@ -184,10 +184,9 @@ def sliding(keys: Keys, layers: int, which: Callable[[int], bool], size: int | N
     types = keys.sequence("layer_types", layers)
     if types is not None:
         slides = [kind == "sliding_attention" for kind in types]
-        if unknown := set(types) - {"sliding_attention", "full_attention"}:
-            raise UnsupportedError(
-                f"{keys.path}: layer_types: {sorted(map(str, unknown))[0]!r} is unknown"
-            )
+        unknown = [kind for kind in types if kind not in ("sliding_attention", "full_attention")]
+        if unknown:
+            raise UnsupportedError(f"{keys.path}: layer_types: {unknown[0]!r:.60} is unknown")
     else:
         slides = [which(i) for i in range(layers)]
     return {"window": tuple(size if slide else None for slide in slides)}
@@ -223,7 +222,7 @@ def _qwen(keys: Keys, layers: int) -> Fields:
 def _qwen_moe(keys: Keys, layers: int) -> Fields:
     window = _mistral(keys, layers) if keys.flag("use_sliding_window", False) else {}
     step = keys.count("decoder_sparse_step", 1)
-    plain = keys.get("mlp_only_layers") or []
+    plain = keys.layers("mlp_only_layers", layers)
     return window | {"experts": Experts(
         count=keys.count("num_experts", keys.get("num_local_experts")),
         chosen=keys.count("num_experts_per_tok"),
@@ -233,15 +232,21 @@ def _qwen_moe(keys: Keys, layers: int) -> Fields:
     )}  # fmt: skip
 
 
-def _gemma1(keys: Keys, layers: int) -> Fields:
+def _gemma(keys: Keys, layers: int) -> Fields:
     return {"embedding_scale": math.sqrt(keys.count("hidden_size"))}
+
+
+def _gemma1(keys: Keys, layers: int) -> Fields:
+    # The first release's files say "gelu" and mean its tanh form, as transformers knows too.
+    legacy = keys.get("hidden_activation") is None and keys.get("hidden_act") == "gelu"
+    return _gemma(keys, layers) | ({"activation": "gelu_tanh"} if legacy else {})
 
 
 def _gemma2(keys: Keys, layers: int) -> Fields:
     # The query's scale is head_dim's, but for the 27B model, whose GGUF file does not say so.
     scale = keys.number("query_pre_attn_scalar", 144 if layers == 46 else keys.count("head_dim"))
     return (
-        _gemma1(keys, layers)
+        _gemma(keys, layers)
         | sliding(keys, layers, lambda i: i % 2 == 0, keys.count("sliding_window"))
         | {
             "attention_scale": scale**-0.5,
@@ -252,11 +257,13 @@ def _gemma2(keys: Keys, layers: int) -> Fields:
 
 
 def _gemma3(keys: Keys, layers: int) -> Fields:
+    if keys.get("use_bidirectional_attention"):
+        raise UnsupportedError(f"{keys.path}: use_bidirectional_attention: not a text generator")
     # transformers and llama.cpp both leave attn_logit_softcapping aside here; no release sets it.
     pattern = keys.count("sliding_window_pattern", 6)
     scale = keys.number("query_pre_attn_scalar", 168 if layers == 62 else keys.count("head_dim"))
     return (
-        _gemma1(keys, layers)
+        _gemma(keys, layers)
         | sliding(keys, layers, lambda i: (i + 1) % pattern > 0, keys.count("sliding_window"))
         | {
             "attention_scale": scale**-0.5,
@@ -285,9 +292,11 @@ def _neox(keys: Keys, layers: int) -> Fields:
 
 
 def _gpt2(keys: Keys, layers: int) -> Fields:
-    for unusual in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
-        if keys.flag(unusual, False):
-            raise UnsupportedError(f"{keys.path}: {unusual} is not supported")
+    for key in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
+        if keys.flag(key, False):
+            raise UnsupportedError(f"{keys.path}: {key} is not supported")
+    if not keys.flag("scale_attn_weights", True):
+        raise UnsupportedError(f"{keys.path}: scale_attn_weights must be true")
     return {"learned_positions": keys.count("max_position_embeddings")}
 
 
@@ -298,31 +307,42 @@ _LAYER_NORM: Fields = {
 }  # fmt: skip
 _GEMMA: Mapping[str, Any] = {
     "head_dim": 256, "hidden_act": "gelu_pytorch_tanh", "tie_word_embeddings": True,
+    "sliding_window": 4096,
+}  # fmt: skip
+# The published config.json of Gemma 3 4B says only where it differs from these.
+_GEMMA3_4B: Mapping[str, Any] = {
+    "vocab_size": 262_208, "num_attention_heads": 8, "num_key_value_heads": 4,
+    "max_position_embeddings": 131_072,
 }  # fmt: skip
 
 FAMILIES: dict[str, Family] = {
     "llama": Family(("llama",), "llama", LLAMA, gguf=_GGUF_PERMUTED, derive=_llama),
     "mistral": Family(("mistral",), "mistral", LLAMA, derive=_mistral,
-        defaults={"sliding_window": None}),
-    "mixtral": Family(("mixtral",), "mixtral", MIXTRAL, derive=_mixtral),
-    "qwen2": Family(("qwen2",), "qwen2", LLAMA, traits={"qkv_bias": True}, derive=_qwen),
+        defaults={"sliding_window": 4096}),
+    "mixtral": Family(("mixtral",), "mixtral", MIXTRAL, derive=_mixtral,
+        defaults={"rope_theta": 1e6, "rms_norm_eps": 1e-5}),
+    "qwen2": Family(("qwen2",), "qwen2", LLAMA, traits={"qkv_bias": True},
+        defaults={"sliding_window": 4096}, derive=_qwen),
     "qwen3": Family(("qwen3",), "qwen3", LLAMA, traits={"qk_norm": "head"},
-        defaults={"head_dim": 128}, derive=_qwen),
+        defaults={"head_dim": 128, "sliding_window": 4096}, derive=_qwen),
     "qwen3_moe": Family(("qwen3_moe",), "qwen3moe", LLAMA, traits={"qk_norm": "head"},
-        derive=_qwen_moe),
-    "gemma": Family(("gemma",), "gemma", _gemma(LLAMA), defaults=_GEMMA, derive=_gemma1),
-    "gemma2": Family(("gemma2",), "gemma2", _gemma(SANDWICH), traits={"post_norm": True},
-        defaults=_GEMMA, derive=_gemma2),
-    "gemma3": Family(("gemma3_text", "gemma3"), "gemma3", _gemma(SANDWICH),
+        defaults={"sliding_window": 4096}, derive=_qwen_moe),
+    "gemma": Family(("gemma",), "gemma", _less_one(LLAMA), defaults=_GEMMA, derive=_gemma1),
+    "gemma2": Family(("gemma2",), "gemma2", _less_one(SANDWICH), traits={"post_norm": True},
+        defaults={**_GEMMA, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+        derive=_gemma2),
+    "gemma3": Family(("gemma3_text", "gemma3"), "gemma3", _less_one(SANDWICH),
         prefixes=("model.", "language_model.model.", "model.language_model."),
         traits={"post_norm": True, "qk_norm": "head"},
-        defaults={**_GEMMA, "rope_theta": 1e6, "rope_local_base_freq": 1e4}, derive=_gemma3),
+        defaults={**_GEMMA, **_GEMMA3_4B, "rope_theta": 1e6, "rope_local_base_freq": 1e4},
+        derive=_gemma3),
     "phi3": Family(("phi3",), "phi3", PHI3, gguf={**_GGUF_FUSED, **_GGUF_GATE_ABOVE_UP},
-        derive=_mistral),
+        defaults={"rms_norm_eps": 1e-5}, derive=_mistral),
     "olmo2": Family(("olmo2",), "olmo2", SANDWICH,
-        traits={"pre_norm": False, "post_norm": True, "qk_norm": "whole"}),
+        traits={"pre_norm": False, "post_norm": True, "qk_norm": "whole"},
+        defaults={"rms_norm_eps": 1e-5}),
     "smollm3": Family(("smollm3",), "smollm3", LLAMA, gguf=_GGUF_PERMUTED,
-        defaults={"tie_word_embeddings": True}, derive=_smollm3),
+        defaults={"tie_word_embeddings": True, "rope_theta": 2e6}, derive=_smollm3),
     "gpt2": Family(("gpt2",), "gpt2", GPT2, prefixes=("transformer.", ""), gguf=_GGUF_FUSED,
         traits=_LAYER_NORM, derive=_gpt2,
         defaults={"hidden_act": "gelu_new", "tie_word_embeddings": True},
@@ -331,6 +351,7 @@ FAMILIES: dict[str, Family] = {
                  "max_position_embeddings": "n_positions", "hidden_act": "activation_function",
                  "layer_norm_eps": "layer_norm_epsilon"}),
     "gpt_neox": Family(("gpt_neox",), "gptneox", NEOX, prefixes=("gpt_neox.",), gguf=_GGUF_FUSED,
-        traits=_LAYER_NORM, defaults={"hidden_act": "gelu"}, derive=_neox,
+        traits=_LAYER_NORM, derive=_neox,
+        defaults={"hidden_act": "gelu", "partial_rotary_factor": 0.25},
         renamed={"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}),
 }  # fmt: skip

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.errors import FormatError
@@ -34,13 +34,15 @@ _GGUF_NAMES = {
     "expert_used_count": "num_experts_per_tok",
     "expert_feed_forward_length": "moe_intermediate_size",
 }
-_COUNT_LIMIT = 1 << 24  # far above any real layer count, width or vocabulary
+_COUNT_LIMIT = 1 << 24  # far above any real width or vocabulary
+_FACTORS_LIMIT = 1 << 16  # half of the widest head there could be, many times over
 
 
 class Keys:
     """Settings by config.json's names, each checked as it is read.
 
-    Raises FormatError that names the file, the key and what it should be.
+    Raises FormatError that names the file, the key and what it should be. `names` are those of
+    the file, where it calls a setting otherwise.
 
     >>> keys = Keys("config.json", {"num_attention_heads": 0})
     >>> keys.count("num_attention_heads")
@@ -48,9 +50,12 @@ class Keys:
     pellucid.errors.FormatError: config.json: num_attention_heads: must be a whole number ...
     """
 
-    def __init__(self, path: str, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: str, values: Mapping[str, Any], names: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
         self._values = values
+        self._names = names or {}
 
     def __contains__(self, key: str) -> bool:
         return self._values.get(key) is not None
@@ -59,37 +64,44 @@ class Keys:
         """The value as it stands, or None."""
         return self._values.get(key)
 
-    def count(self, key: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number of things, at least `least`."""
+    def count(
+        self, key: str, default: int | None = None, *, least: int = 1, most: int = _COUNT_LIMIT
+    ) -> int:
+        """A whole number of things, from `least` to `most`."""
         value = self._required(key, default)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or not least <= value <= _COUNT_LIMIT
-        ):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not least <= value <= most:
             raise self.error(
-                key, f"must be a whole number from {least} to {_COUNT_LIMIT:,}, not {value!r}"
+                key, f"must be a whole number from {least} to {most:,}, not {_shown(value)}"
             )
-        return value
+        return int(value)
 
     def number(self, key: str, default: float | None = None) -> float:
         """A finite number above zero."""
         value = self._required(key, default)
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or value <= 0:
-            raise self.error(key, f"must be a finite number above 0, not {value!r}")
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        if not numeric or not 0 < value <= sys.float_info.max:
+            raise self.error(key, f"must be a finite number above 0, not {_shown(value)}")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
         """True or false."""
         value = self._required(key, default)
         if not isinstance(value, bool):
-            raise self.error(key, f"must be true or false, not {value!r}")
+            raise self.error(key, f"must be true or false, not {_shown(value)}")
         return value
 
     def optional(self, key: str) -> float | None:
         """A finite number above zero, or None."""
         return self.number(key) if key in self else None
+
+    def layers(self, key: str, count: int) -> frozenset[int]:
+        """A list of some of `count` layers; none where there is no list."""
+        values = self._values.get(key) or []
+        each = range(count)
+        if not isinstance(values, list) or not all(type(v) is int and v in each for v in values):
+            raise self.error(key, f"must be a list of layers, 0 to {count - 1}")
+        return frozenset(values)
 
     def sequence(self, key: str, length: int) -> list[Any] | None:
         """A list with one value a layer (or pair, ...), or None."""
@@ -104,17 +116,21 @@ class Keys:
         """The settings inside an object; empty where there is none."""
         value = self._values.get(key)
         if value is not None and not isinstance(value, Mapping):
-            raise self.error(key, f"must be an object, not {value!r}")
+            raise self.error(key, f"must be an object, not {_shown(value)}")
         return Keys(f"{self.path}: {key}", value or {})
 
-    def over(self, defaults: Mapping[str, Any]) -> Keys:
-        """These settings, and `defaults` where they say nothing."""
-        said = {key: value for key, value in self._values.items() if value is not None}
-        return Keys(self.path, {**defaults, **said})
+    def over(self, defaults: Mapping[str, Any], renamed: Mapping[str, str]) -> Keys:
+        """These settings, and `defaults` for those left out; a null says that there is none.
+
+        `renamed` says which go by another name here.
+        """
+        ours = {ours: self._values[name] for ours, name in renamed.items() if name in self._values}
+        names = {**renamed, **self._names}
+        return Keys(self.path, {**defaults, **ours, **self._values}, names)
 
     def error(self, key: str, reason: str) -> FormatError:
-        """A FormatError at this key."""
-        return FormatError(self.path, key, reason)
+        """A FormatError at this key, by the file's own name for it."""
+        return FormatError(self.path, self._names.get(key, key), reason)
 
     def _required(self, key: str, default: Any) -> Any:
         value = self._values.get(key)
@@ -124,10 +140,16 @@ class Keys:
         return value
 
 
+def _shown(value: object) -> str:
+    return f"{value!r:.60}"
+
+
 def settings(checkpoint: Checkpoint) -> Keys:
     """The settings of a checkpoint under config.json's names."""
     if checkpoint.format == "gguf":
-        return Keys(str(checkpoint.path), _from_gguf(checkpoint))
+        prefix = _prefix(checkpoint)
+        names = {ours: prefix + theirs for theirs, ours in _GGUF_NAMES.items()}
+        return Keys(str(checkpoint.path), _from_gguf(checkpoint, prefix), names)
     values = checkpoint.metadata
     text = values.get("text_config")  # a model that also sees keeps its decoder's settings here
     if isinstance(text, Mapping):
@@ -135,24 +157,33 @@ def settings(checkpoint: Checkpoint) -> Keys:
     return Keys(f"{checkpoint.path}: config.json", values)
 
 
-def _from_gguf(checkpoint: Checkpoint) -> dict[str, Any]:
+def _prefix(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.metadata.get('general.architecture')}."
+
+
+def _from_gguf(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
     metadata = checkpoint.metadata
-    prefix = f"{metadata.get('general.architecture')}."
     values = {ours: metadata.get(prefix + theirs) for theirs, ours in _GGUF_NAMES.items()}
     values["rope_scaling"] = _gguf_scaling(checkpoint, f"{prefix}rope.scaling.")
     values["model_type"] = metadata.get("general.architecture")
     values["tie_word_embeddings"] = "output.weight" not in checkpoint.tensors
     tokens = metadata.get("tokenizer.ggml.tokens")
-    if values["vocab_size"] is None and tokens is not None:
+    if values["vocab_size"] is None and isinstance(tokens, Sequence):
         values["vocab_size"] = len(tokens)
-    return values
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _gguf_scaling(checkpoint: Checkpoint, prefix: str) -> dict[str, Any] | None:
     # Scaling by a list of factors is stored as tensors, not as settings.
     def factors(name: str) -> list[float] | None:
         tensor = checkpoint.tensors.get(name)
-        return None if tensor is None else tensor.float32().tolist()
+        if tensor is None:
+            return None
+        if len(tensor.shape) != 1 or tensor.size > _FACTORS_LIMIT:
+            reason = f"has shape {list(tensor.shape)}, but must be a short list"
+            raise FormatError(checkpoint.path, name, reason)
+        each: list[float] = tensor.float32().tolist()
+        return each
 
     if (divisors := factors("rope_freqs.weight")) is not None:
         return {"rope_type": "divisors", "divisors": divisors}

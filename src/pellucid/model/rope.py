@@ -15,6 +15,8 @@ from pellucid.model.keys import Keys
 
 Divisors = npt.NDArray[np.float64]
 
+_REACH_LIMIT = 1 << 31  # positions; what a made-up factor may claim
+
 
 def read_rope(
     keys: Keys, dims: int, context: int, *, kind: str = "full_attention", base: float = 10_000.0
@@ -31,13 +33,19 @@ def read_rope(
     base = parameters.number("rope_theta", keys.number("rope_theta", base))
     scaling = parameters if "rope_type" in parameters else keys.below("rope_scaling")
     name = _kind(scaling)
-    if name == "default":
-        return Rope(dims, base)
-    if name not in _SCALINGS:
+    if not isinstance(name, str) or name not in _SCALINGS:
         raise UnsupportedError(
-            f"{keys.path}: rope scaling {name!r} is unknown; known are {', '.join(_SCALINGS)}"
+            f"{keys.path}: rope scaling {name!r:.60} is unknown; known are {', '.join(_SCALINGS)}"
         )
-    return _SCALINGS[name](Rope(dims, base), scaling, _Lengths(keys, scaling, context))
+    try:
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            rope = _SCALINGS[name](Rope(dims, base), scaling, _Lengths(keys, scaling, context))
+            rope.frequencies()
+        if not math.isfinite(rope.base * rope.gain):
+            raise OverflowError("Numerical result out of range")
+    except (ArithmeticError, ValueError) as error:
+        raise keys.error("rope_scaling", f"{name} scaling with these numbers: {error}") from None
+    return rope
 
 
 def opened_context(keys: Keys) -> int:
@@ -63,7 +71,8 @@ def longest_context(keys: Keys) -> int:
     scaling = _scaling(keys)
     if _kind(scaling) not in ("dynamic", "yarn"):
         return longest
-    return max(longest, int(_original(keys, scaling, longest) * scaling.number("factor", 1.0)))
+    reach = _original(keys, scaling, longest) * scaling.number("factor", 1.0)
+    return max(longest, int(min(reach, _REACH_LIMIT)))
 
 
 def _scaling(keys: Keys) -> Keys:
@@ -71,6 +80,8 @@ def _scaling(keys: Keys) -> Keys:
 
 
 def _kind(scaling: Keys) -> Any:
+    if "short_factor" in scaling:  # the first Phi-3 files say "su" or "yarn"
+        return "longrope"
     return scaling.get("rope_type") or scaling.get("type") or "default"
 
 
@@ -90,6 +101,10 @@ def _original(keys: Keys, scaling: Keys, default: int) -> int:
 
 def _with(rope: Rope, divisors: Divisors, gain: float = 1.0) -> Rope:
     return Rope(rope.dims, rope.base, tuple(divisors.tolist()), gain)
+
+
+def _default(rope: Rope, scaling: Keys, lengths: _Lengths) -> Rope:
+    return rope
 
 
 def _linear(rope: Rope, scaling: Keys, lengths: _Lengths) -> Rope:
@@ -164,6 +179,7 @@ def _listed(rope: Rope, scaling: Keys, key: str) -> Divisors:
 
 
 _SCALINGS: dict[str, Callable[[Rope, Keys, Any], Rope]] = {
+    "default": _default,
     "linear": _linear,
     "dynamic": _dynamic,
     "llama3": _llama3,
