@@ -54,17 +54,21 @@ def make_tiny(name: str, variant: Variant, folder: Path) -> Tiny:
     return Tiny(variant, folder, oracle, sequences, [logits_of(oracle, ids) for ids in sequences])
 
 
+def configuration(variant: Variant) -> Any:
+    """The configuration of transformers that a row stands for."""
+    settings = {"text_config": variant.settings} if variant.nested else variant.settings
+    return getattr(transformers, variant.config)(**settings, **variant.nested)
+
+
 def build(variant: Variant, generator: torch.Generator) -> Any:
     """A model of transformers, with every parameter random, biases and norms too.
 
     Numbers of 0.15 make attention pick and choose: its scores vary by about one.
     """
-    settings = {"text_config": variant.settings} if variant.nested else variant.settings
-    config = getattr(transformers, variant.config)(**settings, **variant.nested)
     auto = getattr(transformers, variant.model)
     make = getattr(auto, "from_config", None) or auto._from_config
     with torch.random.fork_rng():
-        model = make(config, attn_implementation="eager").float().eval()
+        model = make(configuration(variant), attn_implementation="eager").float().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.15)
