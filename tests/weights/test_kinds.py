@@ -128,16 +128,18 @@ def test_no_blocks_make_no_numbers(kind):
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("kind", PACKED.values(), ids=ids(PACKED.values()))
-def test_a_broken_scale_is_found_wherever_it_stands(kind, bad):
+def test_is_finite_agrees_with_the_numbers_wherever_a_broken_float16_stands(kind, bad):
     sound = random_blocks(kind, 6)
     assert Tensor("t", (2, 3 * kind.block_size), kind, sound.reshape(2, -1)).is_finite()
-    for at in kind.scales or ():
+    found = 0
+    for at in range(kind.block_bytes - 1):
         blocks = sound.copy()
         blocks[4, at : at + 2] = np.array([bad], np.float16).view(np.uint8)
         tensor = Tensor("t", (2, 3 * kind.block_size), kind, blocks.reshape(2, -1))
-        assert not tensor.is_finite()
-        with np.errstate(invalid="ignore"):
-            assert not np.isfinite(tensor.float32()).all()
+        with np.errstate(invalid="ignore", over="ignore"):
+            assert tensor.is_finite() == np.isfinite(tensor.float32()).all()
+        found += not tensor.is_finite()
+    assert found or kind.name == "MXFP4"
 
 
 @pytest.mark.parametrize("name", ["F64", "F32", "F16"])
