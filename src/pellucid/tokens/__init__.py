@@ -1,0 +1,1 @@
+"""text <-> tokens: one interface, whatever kind of file the vocabulary comes from."""

@@ -1,0 +1,58 @@
+"""Byte-level BPE from a vocabulary and its merges: GGUF's "gpt2" kind, vocab.json + merges.txt.
+
+Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import FormatError
+from pellucid.tokens.library import Added, Library
+from pellucid.tokens.pretokenizers import Pre
+
+Pair = tuple[str, str]
+
+
+def library_of(
+    path: str | Path,
+    vocab: Mapping[str, int],
+    merges: Sequence[Pair],
+    added: Sequence[Added],
+    pre: Pre,
+) -> Library:
+    """The tokenizer for ids by piece and merges, best first.
+
+    Raises FormatError for merges whose parts or whole are not in the vocabulary.
+    """
+
+    def model() -> Any:
+        from tokenizers import models  # noqa: PLC0415  # lazy: 30 ms
+
+        return models.BPE(vocab=dict(vocab), merges=merges, ignore_merges=pre.whole_words)
+
+    return Library.build(
+        path,
+        model,
+        max(vocab.values(), default=-1) + 1,
+        added,
+        normalizers=pre.normalizers,
+        pre_tokenizers=pre.pre_tokenizers,
+    )
+
+
+def pairs_of(lines: Iterable[str], path: str | Path) -> list[Pair]:
+    """Merges as files write them, two pieces with a space between.
+
+    >>> pairs_of(["Ġ t", "h e"], "")
+    [('Ġ', 't'), ('h', 'e')]
+    """
+    pairs = []
+    for number, line in enumerate(lines):
+        left, space, right = line.partition(" ")
+        if not (left and space and right) or " " in right:
+            raise FormatError(path, f"merge {number}", f"is not two pieces: {line[:80]!r}")
+        pairs.append((left, right))
+    return pairs
