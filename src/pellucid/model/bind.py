@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from pellucid.errors import FormatError
 from pellucid.model.config import ModelConfig
@@ -105,8 +105,8 @@ def bind(checkpoint: Checkpoint, config: ModelConfig) -> Bound:
     extra = [n for n in checkpoint.tensors if n not in used and not _IGNORED.fullmatch(n)]
     if config.tied_embeddings:
         extra = [n for n in extra if n not in ("lm_head.weight", "embed_out.weight")]
-    _complain(checkpoint, missing, "missing")
-    _complain(checkpoint, extra, "of no use to this family")
+    _complain(checkpoint, set(missing), "missing")
+    _complain(checkpoint, set(extra), "of no use to this family")
     return bound
 
 
@@ -151,10 +151,10 @@ def _changed(
     return tensor
 
 
-def _complain(checkpoint: Checkpoint, names: Iterable[str], what: str) -> None:
-    names = sorted(names)
+def _complain(checkpoint: Checkpoint, names: set[str], what: str) -> None:
     if names:
-        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        listed = ", ".join(ascii(name)[1:81] for name in sorted(names)[:8])
+        listed += f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise FormatError(checkpoint.path, "tensors", f"{len(names)} {what}: {listed}")
 
 

@@ -101,7 +101,7 @@ def _shape(
         "parallel": False,
         "learned_positions": 0,
         "window": (None,) * layers,
-        "attention_scale": head_dim**-0.5,
+        "attention_scale": keys.number("attention_multiplier", head_dim**-0.5),
         "attention_softcap": None,
         "mlp": "gated",
         "activation": _activation(keys),

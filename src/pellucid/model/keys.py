@@ -166,11 +166,18 @@ def _from_gguf(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
     values = {ours: metadata.get(prefix + theirs) for theirs, ours in _GGUF_NAMES.items()}
     values["rope_scaling"] = _gguf_scaling(checkpoint, f"{prefix}rope.scaling.")
     values["model_type"] = metadata.get("general.architecture")
+    # Settings that a file shows by the tensors it has, or that llama.cpp has as constants.
     values["tie_word_embeddings"] = "output.weight" not in checkpoint.tensors
+    values["attention_bias"] = "blk.0.attn_output.bias" in checkpoint.tensors
+    values["mlp_bias"] = "blk.0.ffn_up.bias" in checkpoint.tensors
+    values["norm_topk_prob"] = True
     tokens = metadata.get("tokenizer.ggml.tokens")
     if values["vocab_size"] is None and isinstance(tokens, Sequence):
         values["vocab_size"] = len(tokens)
-    return {key: value for key, value in values.items() if value is not None}
+    values = {key: value for key, value in values.items() if value is not None}
+    if values.get("sliding_window") == 0:  # how the converter writes Phi-3's null
+        values["sliding_window"] = None
+    return values
 
 
 def _gguf_scaling(checkpoint: Checkpoint, prefix: str) -> dict[str, Any] | None:
@@ -194,6 +201,8 @@ def _gguf_scaling(checkpoint: Checkpoint, prefix: str) -> dict[str, Any] | None:
         "original_max_position_embeddings": checkpoint.metadata.get(
             f"{prefix}original_context_length"
         ),
+        "beta_fast": checkpoint.metadata.get(f"{prefix}yarn_beta_fast"),
+        "beta_slow": checkpoint.metadata.get(f"{prefix}yarn_beta_slow"),
     }
     if (short := factors("rope_factors_short.weight")) is not None:
         scaling |= {
