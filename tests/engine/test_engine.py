@@ -17,8 +17,18 @@ from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Event, Generation
 from pellucid.errors import BackendError, ParameterError
 
-from .toy import END, VOCAB, ByteTokenizer, Floats, ToyConfig, ToyModel, greedy_after, probs_after
-from .toy import spelling as spell
+from .toy import (
+    END,
+    VOCAB,
+    ByteTokenizer,
+    Floats,
+    ToyConfig,
+    ToyModel,
+    greedy_after,
+    logits_after,
+    probs_after,
+    spelling,
+)
 
 
 def request(ids: list[int], **given: Any) -> Request:
@@ -55,9 +65,12 @@ def test_probability_and_rank_are_the_models_own_whatever_the_filters_do(engine:
     assert max(token.rank for token in answer.tokens) > 1
 
 
-def test_each_id_is_fed_once(engine: Engine, model: ToyModel) -> None:
+def test_each_id_is_fed_once_and_only_the_logits_that_are_asked_for_are_computed(
+    engine: Engine, model: ToyModel
+) -> None:
     one(engine, [1, 2, 3], max_new_tokens=4, stop_token_ids=[END])
     assert model.passes == [[3], [1], [1], [1]]
+    assert model.rows == [1, 1, 1, 1]
 
 
 def test_sampling_follows_the_exact_distribution_of_two_tokens() -> None:
@@ -141,7 +154,7 @@ def test_no_requests_are_no_work(engine: Engine, model: ToyModel) -> None:
 
 
 def spelled(text: str, **given: Any) -> Generation:
-    engine = Engine(ToyModel(spoil=spell(text, prompt=2)), ByteTokenizer())
+    engine = Engine(ToyModel(spoil=spelling(text, prompt=2)), ByteTokenizer())
     events = list(engine.run([request([1, 2], **given)]))
     generation = events[-1].generation
     assert generation is not None
@@ -183,18 +196,25 @@ def test_a_token_that_holds_more_than_the_stop_stays_in_the_ids_and_is_cut_in_th
     class Words(ByteTokenizer):
         def stream(self) -> Any:
             class Decoder:
-                def push(self, token: int, /) -> str:
-                    return f"<word {token}>"
+                def push(self, token_id: int) -> str:
+                    return f"<word {token_id}>"
 
                 def flush(self) -> str:
                     return ""
 
             return Decoder()
 
-    engine = Engine(ToyModel(spoil=spell("AB", prompt=1)), Words())
+    engine = Engine(ToyModel(spoil=spelling("AB", prompt=1)), Words())
     answer = one(engine, [1], stop=["d 66"])
     assert answer.text == "<word 65><wor"
     assert answer.ids == (65, 66)
+
+
+def test_end_tokens_that_the_model_does_not_have_are_passed_over() -> None:
+    tokenizer = ByteTokenizer()
+    tokenizer.eos_ids = (END, VOCAB + 7)  # more pieces than rows: seen in the wild
+    answer = one(Engine(ToyModel(), tokenizer), [1], min_new_tokens=5, max_new_tokens=5)
+    assert len(answer.ids) == 5
 
 
 def test_a_minimum_length_forbids_stop_tokens_until_it_is_reached(engine: Engine) -> None:
@@ -282,16 +302,21 @@ def test_logits_that_are_not_numbers_end_the_request_and_no_other() -> None:
 
 def test_closing_the_stream_frees_what_the_requests_held(engine: Engine) -> None:
     held: list[weakref.ref[Any]] = []
+    left: list[int] = []
 
     def watched(root: Any, given: Any) -> Steps:
         held.append(weakref.ref(root.cache))
-        return (yield from sample(root, given))
+        try:
+            yield from sample(root, given)
+        finally:
+            left.append(root.ids[0])
 
     stream = engine.run([Request([i], parameters(min_new_tokens=50), watched) for i in (1, 2)])
     next(stream)
     gc.collect()
     assert [ref() is not None for ref in held] == [True, True]
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
+    assert left == [1, 2]
     del stream
     gc.collect()
     assert [ref() for ref in held] == [None, None]
@@ -367,6 +392,16 @@ def test_a_search_over_forks_says_the_path_that_an_exhaustive_search_finds(
         }
         assert answer.ids == max(joint, key=lambda pair: joint[pair])
         assert answer.finish_reason == "stop"
+
+
+def test_a_strategy_may_ask_for_what_followed_its_last_ids_too(engine: Engine) -> None:
+    def watched(root: Any, given: Any) -> Steps:
+        (rows,) = yield Score([root], rows=2)
+        expected = [logits_after((1, 2, 3)), logits_after((1, 2, 3, 4))]
+        np.testing.assert_array_equal(rows, expected)
+        yield Say(65, 1.0, 1)
+
+    assert engine.generate([Request([1, 2, 3, 4], strategy=watched)])[0].text == "A"
 
 
 def test_a_draft_is_verified_in_one_pass_and_changes_nothing(model: ToyModel) -> None:

@@ -66,12 +66,14 @@ class ToyConfig:
 class ToyModel:
     """Keeps the ids themselves as keys and values, in real caches.
 
-    `passes` records the lengths of the segments of each pass. `spoil` may replace logits, or
+    `passes` records the lengths of the segments of each pass, `rows` how many rows of logits it
+    computed. `spoil` may replace logits, or
     raise, given the ids that they follow.
     """
 
     config: ToyConfig = field(default_factory=ToyConfig)
     passes: list[list[int]] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
     spoil: Callable[[tuple[int, ...], Floats], Floats] = lambda ids, logits: logits
 
     def new_cache(self) -> Cache:
@@ -91,13 +93,14 @@ class ToyModel:
         for segment in run.segments:
             assert segment.cache is not None
             segment.cache.advance(len(segment.ids))
+        self.rows.append(len(rows))
         return np.stack(rows)
 
 
 class ByteTokenizer:
     """One token a byte; id 0 ends."""
 
-    eos_ids = (END,)
+    eos_ids: tuple[int, ...] = (END,)
 
     def stream(self) -> ByteDecoder:
         return ByteDecoder()
@@ -109,8 +112,8 @@ class ByteDecoder:
     def __init__(self) -> None:
         self._held = b""
 
-    def push(self, token: int, /) -> str:
-        self._held += bytes([token])
+    def push(self, token_id: int) -> str:
+        self._held += bytes([token_id])
         try:
             text = self._held.decode()
         except UnicodeDecodeError as error:

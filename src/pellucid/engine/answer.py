@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies import Say
 from pellucid.engine.generation import Event, FinishReason, GeneratedToken, Generation
 from pellucid.engine.stops import StopStrings
-
-
-class Decoder(Protocol):
-    """Token ids -> text, as they come; see `pellucid.tokens.tokenizer`."""
-
-    def push(self, token: int, /) -> str:
-        """The text that this token completes."""
-        ...
-
-    def flush(self) -> str:
-        """The rest, when no more tokens come."""
-        ...
+from pellucid.tokens.stream import Decoder
 
 
 class Answer:

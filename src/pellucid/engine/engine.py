@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,12 +12,12 @@ from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies import Score, Strategy, sample
 from pellucid.choose.values import shown, whole
-from pellucid.engine.answer import Decoder
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.running import Running
 from pellucid.errors import ParameterError
 from pellucid.model.cache import Cache
 from pellucid.model.run import Run, Segment
+from pellucid.tokens.stream import Decoder
 from pellucid.weights.tensor import Floats
 
 
@@ -96,7 +96,7 @@ class Engine:
         ended = {e.index: e.generation for e in self.run(requests) if e.generation}
         return [ended[index] for index in range(len(requests))]
 
-    def run(self, requests: Sequence[Request]) -> Iterator[Event]:
+    def run(self, requests: Sequence[Request]) -> Generator[Event, None, None]:
         """Answer all requests together, as events come.
 
         Raises ParameterError before anything is computed if a request cannot be met, and the
@@ -119,7 +119,8 @@ class Engine:
         if given.stop and not self.tokenizer:
             raise ParameterError("stop", "needs a tokenizer, and this engine has none")
         ends = self.tokenizer.eos_ids if self.tokenizer else ()
-        parameters = given.resolve(len(ids), config.context_length, ends)
+        known = [token for token in ends if token < config.vocab_size]
+        parameters = given.resolve(len(ids), config.context_length, known)
         root = request.branch or self.new_branch()
         root.become(ids)
         decoder = self.tokenizer.stream() if self.tokenizer else None
@@ -137,7 +138,7 @@ class Engine:
             events += request.advance(answer)
         return events
 
-    def _run(self, running: list[Running]) -> Iterator[Event]:
+    def _run(self, running: list[Running]) -> Generator[Event, None, None]:
         try:
             while running:
                 for event in self.step(running):

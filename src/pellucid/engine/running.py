@@ -9,9 +9,10 @@ import numpy as np
 from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies import Say, Score, Strategy
-from pellucid.engine.answer import Answer, Decoder
+from pellucid.engine.answer import Answer
 from pellucid.engine.generation import Event
 from pellucid.errors import BackendError, PellucidError
+from pellucid.tokens.stream import Decoder
 from pellucid.weights.tensor import Floats
 
 
