@@ -1,0 +1,1 @@
+"""Results -> what a person sees: terminal, notebook, JSON. One file a view."""

@@ -1,0 +1,95 @@
+"""The view of an answer shows its text, and each token's probability and rank."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pellucid.engine.generation import GeneratedToken, Generation
+from pellucid.look.generation import GenerationView
+from pellucid.look.view import plain
+
+TOKENS = (
+    GeneratedToken(260, " the", 0.5, 1),
+    GeneratedToken(195, "", 0.25, 3),
+    GeneratedToken(169, "é\n", 1.0, 1),
+)
+GENERATION = Generation(" the é\n", (260, 195, 169), (1, 2), "length", TOKENS, seed=70)
+
+
+def test_the_json_is_the_contract() -> None:
+    data = json.loads(json.dumps(GenerationView(GENERATION).to_dict()))
+    assert {name: data[name] for name in ("text", "ids", "prompt_ids", "finish_reason")} == {
+        "text": " the é\n",
+        "ids": [260, 195, 169],
+        "prompt_ids": [1, 2],
+        "finish_reason": "length",
+    }
+    assert data["tokens"][0] == {"id": 260, "text": " the", "prob": 0.5, "rank": 1}
+
+
+def test_it_gives_what_the_generation_gives() -> None:
+    view = GenerationView(GENERATION)
+    assert (view.text, view.ids, view.prompt_ids) == (" the é\n", (260, 195, 169), (1, 2))
+    assert (view.finish_reason, view.tokens, view.seed) == ("length", TOKENS, 70)
+
+
+def test_the_terminal_shows_the_text_and_a_row_for_each_token() -> None:
+    lines = plain(GenerationView(GENERATION).terminal(), 80).splitlines()
+    assert lines[0] == " the é"
+    rows = [line.split() for line in lines if line.strip()][1:5]
+    assert rows == [
+        ["#", "id", "token", "probability", "rank"],
+        ["0", "260", "␣the", "50.00", "%", "1", "█" * 12],
+        ["1", "195", "part", "of", "a", "character", "25.00", "%", "3", "█" * 6],
+        ["2", "169", "é↵", "100.00", "%", "1", "█" * 24],
+    ]
+    assert lines[-1].startswith("3 tokens, ended at the length asked for")
+    assert lines[-1].endswith("seed 70 repeats it.")
+
+
+def test_bytes_show_what_the_text_of_a_token_cannot(page: Any) -> None:
+    view = GenerationView(GENERATION, [b" the", b"\xc3", b"\xa9\n"])
+    assert [row[2] for row in page(view.html()).tables[0][1:]] == ["␣the", r"\xc3", r"\xa9↵"]
+    assert r"\xc3" in str(view)
+
+
+@pytest.mark.parametrize(("reason", "told"), [("stop", "at a stop."), ("length", "at the length")])
+def test_why_it_ended_is_told(reason: Any, told: str) -> None:
+    view = GenerationView(Generation("a", (1,), (), reason, TOKENS[:1]))
+    assert told in str(view)
+    assert "seed" not in str(view)
+
+
+def test_the_html_says_the_same_as_the_data(page: Any) -> None:
+    read = page(GenerationView(GENERATION).html())
+    assert read.paragraphs[0] == " the é\n"
+    assert [row[:5] for row in read.tables[0][1:]] == [
+        ["0", "260", "␣the", "50.00 %", "1"],
+        ["1", "195", "part of a character", "25.00 %", "3"],
+        ["2", "169", "é↵", "100.00 %", "1"],
+    ]
+
+
+def test_an_answer_of_nothing_is_a_view_too(page: Any) -> None:
+    view = GenerationView(Generation("", (), (1,), "stop", ()))
+    assert str(view).strip() == "0 tokens, ended at a stop."
+    page(view.html())
+
+
+def test_a_long_answer_keeps_its_text_and_cuts_its_table(page: Any) -> None:
+    tokens = (GeneratedToken(1, "word ", 0.5, 1),) * 150
+    view = GenerationView(Generation("word " * 150, (1,) * 150, (), "length", tokens))
+    assert "… and 50 more tokens" in str(view)
+    assert page(view.html()).paragraphs[0] == "word " * 150
+
+
+def test_a_hostile_answer_is_shown_and_not_obeyed(page: Any, is_harmless: Any) -> None:
+    text = "Hi \x1b]0;owned\x07\u202egnp.exe <img src=x onerror=alert(1)> [red]\x9b2J"
+    view = GenerationView(Generation(text, (1,), (), "stop", (GeneratedToken(1, text, 0.5, 1),)))
+    shown = r"Hi \x1b]0;owned\x07\u202egnp.exe <img src=x onerror=alert(1)> [red]\u009b2J"
+    assert page(view.html()).paragraphs[0] == shown
+    assert plain(view.terminal(), 200).splitlines()[0] == shown
+    assert is_harmless(str(view) + view.html())
