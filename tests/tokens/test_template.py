@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pellucid.errors import ParameterError, TemplateError
-from pellucid.tokens.template import ChatTemplate
+from pellucid.tokens.template import ChatTemplate, chat_template
+from pellucid.weights.checkpoint import open_checkpoint
 
 DATA = Path(__file__).parent / "data"
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -133,6 +134,15 @@ def test_messages_lose_what_is_none_and_name_reasoning_as_in_transformers(refere
     ]
     with ChatTemplate(source) as template:
         assert template.render(messages) == reference(source, messages)
+
+
+def test_the_gguf_file_of_smollm2_brings_its_template(smollm2: Path) -> None:
+    template = chat_template(open_checkpoint(smollm2))
+    assert template is not None
+    assert template.source == (DATA / "smollm2.jinja").read_text()
+    assert template.special_tokens["eos_token"] == "<|im_end|>"
+    with template:
+        assert template.render(HELLO).endswith("Hello<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_one_template_serves_many_renderings() -> None:

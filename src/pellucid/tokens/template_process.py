@@ -130,7 +130,7 @@ def _start() -> subprocess.Popen[bytes]:
         found = importlib.util.find_spec(package)
         if found is None or found.origin is None:
             raise TemplateError(f"chat templates need the package {package}: install it")
-        folders.append(str(Path(found.origin).parent.parent))
+        folders.append(str(Path(found.origin).absolute().parents[1]))
     try:
         return subprocess.Popen(  # noqa: S603  (our own interpreter, our own files)
             [sys.executable, "-I", "-S", "-c", _COMMAND, *folders, str(Path(__file__).parent)],
