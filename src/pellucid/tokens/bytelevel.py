@@ -56,3 +56,24 @@ def pairs_of(lines: Iterable[str], path: str | Path) -> list[Pair]:
             raise FormatError(path, f"merge {number}", f"is not two pieces: {line[:80]!r}")
         pairs.append((left, right))
     return pairs
+
+
+def vocab_of(value: Mapping[str, Any], path: str | Path) -> dict[str, int]:
+    """The object of a vocab.json, whose ids must be whole numbers that come once each."""
+    owner: dict[int, str] = {}
+    for piece, number in value.items():
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 31:
+            raise FormatError(path, f"{piece!r:.60}", f"{number!r:.40} is no token id")
+        if (before := owner.setdefault(number, piece)) != piece:
+            raise FormatError(path, "vocabulary", f"id {number} is both {before!r} and {piece!r}")
+    return dict(value)
+
+
+def merges_of(data: bytes, path: str | Path) -> list[Pair]:
+    """The lines of a merges.txt, best first; the first line can name a version."""
+    try:
+        lines = data.decode().split("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"byte {error.start}", "not UTF-8") from None
+    first = 1 if lines[0].startswith("#version") else 0
+    return pairs_of((line.rstrip("\r") for line in lines[first:] if line.rstrip("\r")), path)

@@ -78,8 +78,13 @@ class Library:
     Made by `Library.build` from parts, or from a whole one read from tokenizer.json.
     """
 
-    def __init__(self, path: str | Path, tokenizer: tokenizers.Tokenizer, pieces: int) -> None:
-        """`pieces`: one more than the highest id in the model's own vocabulary."""
+    def __init__(
+        self, path: str | Path, tokenizer: tokenizers.Tokenizer, pieces: int, growth: int = 1
+    ) -> None:
+        """`pieces`: one more than the highest id in the model's own vocabulary. `growth`: how
+        many characters the normalizer can make of one.
+        """
+        self.growth = growth
         self._path = path
         self._tokenizer = tokenizer
         self._lock = Lock()
@@ -102,6 +107,7 @@ class Library:
         *,
         normalizers: Callable[[], list[Any]] = list,
         pre_tokenizers: Callable[[], list[Any]] = list,
+        growth: int = 1,
     ) -> Library:
         """Put a tokenizer together from parts, which are made under guard: the library checks
         merges, patterns and tables when it makes them.
@@ -113,7 +119,7 @@ class Library:
             tokenizer.normalizer = tokenizers.normalizers.Sequence(normalizers())
             tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(pre_tokenizers())
             add_tokens(tokenizer, added)
-        library = cls(path, tokenizer, pieces)
+        library = cls(path, tokenizer, pieces, growth)
         library.check_added(added)
         return library
 
@@ -184,8 +190,8 @@ class Library:
     def _format_error(self, reason: str) -> FormatError:
         return FormatError(self._path, "tokenizer", reason)
 
-    def _text_error(self, reason: str) -> TextError:
-        return TextError(f"{self._path}: the tokenizer failed on this text: {reason}")
+    def _text_error(self, reason: str) -> FormatError:
+        return self._format_error(f"it failed on this text: {reason}")
 
 
 def add_tokens(tokenizer: tokenizers.Tokenizer, added: Sequence[Added]) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pellucid.errors import FormatError
 from pellucid.tokens.library import Added, Library
+from pellucid.tokens.pipeline import longest_replacement
 from pellucid.tokens.spelling import SPACE
 
 if TYPE_CHECKING:
@@ -44,15 +45,20 @@ class Scored:
     charsmap: bytes = field(default=b"", repr=False)
 
 
-def library_of(path: str | Path, vocabulary: Scored) -> Library:
-    """The tokenizer for a vocabulary; raises FormatError for one that contradicts itself."""
+def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()) -> Library:
+    """The tokenizer for a vocabulary and added tokens beyond it.
+
+    Raises FormatError for a vocabulary that contradicts itself.
+    """
     _check(path, vocabulary)
+    growth = longest_replacement(vocabulary.charsmap, path, "normalizer")
     return Library.build(
         path,
         partial(_MODELS[vocabulary.method], vocabulary),
         len(vocabulary.texts),
-        added_tokens(vocabulary.texts, vocabulary.types),
+        [*added_tokens(vocabulary.texts, vocabulary.types), *extra],
         normalizers=lambda: _normalizers(vocabulary),
+        growth=growth,
     )
 
 

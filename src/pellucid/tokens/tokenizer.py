@@ -180,10 +180,10 @@ class Tokenizer:
 
         Raises TextError for an id that no token has.
         """
-        piece = self._piece(token_id)
-        if token_id in self.library.added:
-            return piece.encode()
-        return piece.encode() if self.spelling.bytes_of is None else self.spelling.bytes_of(piece)
+        piece, bytes_of = self._piece(token_id), self.spelling.bytes_of
+        # Byte-level files write added tokens as they are, SentencePiece's like all others.
+        is_plain = bytes_of is byte_level and token_id in self.library.added
+        return piece.encode() if bytes_of is None or is_plain else bytes_of(piece)
 
     def token_text(self, token_id: int) -> str:
         """A token's bytes as text, with U+FFFD for part of a character."""
@@ -222,10 +222,11 @@ class Tokenizer:
         return self.ranks() if self.ranks else None
 
     def _encode(self, text: str, parse_special: bool) -> Encoded:
-        if len(text) > MAX_CHARACTERS:
+        most = MAX_CHARACTERS // self.library.growth
+        if len(text) > most:
             raise TextError(
-                f"the text has {len(text)} characters, at most {MAX_CHARACTERS} are tokenized at "
-                "once; split it, for instance at line ends"
+                f"the text has {len(text)} characters, at most {most} are tokenized at once; "
+                "split it, for instance at line ends"
             )
         try:
             text.encode()
