@@ -21,7 +21,8 @@ MISTRAL = _words("""README.md config.json consolidated.safetensors generation_co
 model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json
 params.json tokenizer.json tokenizer.model tokenizer.model.v3 tokenizer_config.json""")
 LLAMA = _words("""LICENSE.txt USE_POLICY.md config.json model.safetensors
-original/consolidated.00.pth original/params.json original/tokenizer.model tokenizer.json tokenizer_config.json""")
+original/consolidated.00.pth original/params.json original/tokenizer.model tokenizer.json
+tokenizer_config.json""")
 GGUFS = ["README.md", "m-IQ2_M.gguf", "m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "mmproj-m-f16.gguf"]
 SPLIT = ["q/m-Q8_0-00001-of-00002.gguf", "q/m-Q8_0-00002-of-00002.gguf", "m-Q4_0.gguf"]
 
