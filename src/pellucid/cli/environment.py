@@ -68,7 +68,7 @@ def _version(name: str) -> str | None:
 
 def _numpy() -> dict[str, Any]:
     """What numpy's products run on, and which instructions it found in this processor."""
-    import numpy as np  # noqa: PLC0415  # 0.1 s, for this command alone
+    import numpy as np  # 0.1 s, for this command alone
 
     config: Any = np.show_config(mode="dicts")
     blas = config.get("Build Dependencies", {}).get("blas", {})
