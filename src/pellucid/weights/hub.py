@@ -202,4 +202,7 @@ def _explained(error: Exception, repository: Repository) -> PellucidError:
             f"{error.filename}: {error.strerror}; set HF_HOME to a directory that can be written "
             "and has space"
         )
-    return DownloadError(f"{repository}: cannot be fetched from {constants.ENDPOINT}: {reason}")
+    return DownloadError(
+        f"{repository}: cannot be fetched from {constants.ENDPOINT}: {reason} (what was fetched is "
+        "kept, and the next try goes on from it)"
+    )
