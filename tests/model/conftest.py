@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,10 +28,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny]:
     return get
 
 
+@pytest.fixture(scope="session")
+def oracle_cache(pytestconfig: pytest.Config) -> Path:
+    """Where transformers' reading of the real models is kept: beside them, or with pytest's."""
+    folder = os.environ.get("PELLUCID_TEST_MODELS")
+    return Path(folder) if folder else pytestconfig.cache.mkdir("oracle")
+
+
 @pytest.fixture(autouse=True)
-def _few_threads() -> Iterator[None]:
-    """Small matrices run faster on one thread than they are handed out to two."""
+def _few_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small matrices are done on one thread before they are handed out to two."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads if request.node.get_closest_marker("slow") else 1)
     yield
     torch.set_num_threads(threads)
