@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.backends.eager import Eager
+from pellucid.model.cache import Cache
 from pellucid.model.config import Rope
 from pellucid.model.ops import Activation, Ids, Linear, Norm
 from pellucid.model.run import Run
@@ -20,13 +21,10 @@ F = npt.NDArray[np.float32]
 _ROWS_AT_ONCE = 256  # bounds the score matrix of a long prompt: [heads, 256, context]
 
 
-class Reference:
+class Reference(Eager):
     """Operations on float32 numpy arrays; anyone can check them by eye."""
 
     name = "reference"
-
-    def inference(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def weight(self, tensor: Tensor) -> F:
         return tensor.float32()
@@ -74,6 +72,7 @@ class Reference:
         for segment, span in zip(run.segments, run.spans, strict=True):
             keys, values = k[span], v[span]
             if segment.cache:
+                assert isinstance(segment.cache, Cache)
                 keys, values = segment.cache.write(layer, keys, values)
             for start in range(span.start, span.stop, _ROWS_AT_ONCE):
                 rows = slice(start, min(start + _ROWS_AT_ONCE, span.stop))

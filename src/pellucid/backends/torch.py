@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from pellucid.backends.eager import Eager
 from pellucid.errors import ParameterError
+from pellucid.model.cache import Cache
 from pellucid.model.config import Rope
 from pellucid.model.ops import Activation, Ids, Linear, Norm
 from pellucid.model.run import Run
@@ -20,7 +22,7 @@ from pellucid.weights.tensor import Tensor
 T: TypeAlias = torch.Tensor
 
 
-class Torch:
+class Torch(Eager):
     """Operations on torch tensors of one dtype on one device.
 
     Norms, turns and the softmax of experts are computed in float32 whatever the dtype, as
@@ -92,6 +94,7 @@ class Torch:
         for segment, span in zip(run.segments, run.spans, strict=True):
             keys, values = k[span], v[span]
             if segment.cache:
+                assert isinstance(segment.cache, Cache)
                 keys, values = segment.cache.write(layer, keys, values)
             seen = max(0, segment.start - window + 1) if window else 0
             mixed.append(_attend(q[span], keys[seen:], values[seen:], window, scale, softcap))

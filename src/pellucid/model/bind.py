@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 
 from pellucid.errors import FormatError
+from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import find_family
 from pellucid.model.families import GGUF, Family
 from pellucid.model.forward import Layer, Mlp, Weights
-from pellucid.model.ops import Array, Linear, Norm, Ops
+from pellucid.model.ops import Array, Linear, Norm
 from pellucid.model.slots import Slot, unstacked
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Tensor
@@ -158,11 +159,11 @@ def _complain(checkpoint: Checkpoint, names: set[str], what: str) -> None:
         raise FormatError(checkpoint.path, "tensors", f"{len(names)} {what}: {listed}")
 
 
-def load_weights(bound: Bound, config: ModelConfig, ops: Ops) -> Weights:
+def load_weights(bound: Bound, config: ModelConfig, backend: Backend) -> Weights:
     """Place every bound tensor where the backend computes."""
 
     def array(name: str) -> Array:
-        return ops.weight(bound[name])
+        return backend.weight(bound[name])
 
     def optional(name: str) -> Array | None:
         return array(name) if name in bound else None

@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, Self
+
+class KeyValues(Protocol):
+    """The keys and values of one sequence, whoever keeps them."""
+
+    @property
+    def length(self) -> int:
+        """How many positions are held."""
+
+    def advance(self, rows: int) -> None:
+        """Count rows that every layer has written."""
+
+    def trim(self, length: int) -> None:
+        """Forget all but the first `length` positions."""
+
+    def fork(self) -> Self:
+        """A second one with the same past; memory is shared until one of the two is written."""
+
 
 Array = Any  # the backend's own: numpy or torch, alike in slicing
 Allocate = Callable[[tuple[int, ...]], Array]

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
+from pellucid.model.backend import Backend
 from pellucid.model.bind import bind, load_weights
-from pellucid.model.cache import Cache
+from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe
-from pellucid.model.forward import Forward, Weights
-from pellucid.model.ops import Ops
+from pellucid.model.forward import Weights
 from pellucid.model.run import Run
 from pellucid.weights.checkpoint import Checkpoint
+from pellucid.weights.tensor import Floats
 
 
 class Model:
     """ids -> logits on one backend. `forward` is what the engine calls."""
 
-    def __init__(self, config: ModelConfig, weights: Weights, ops: Ops) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, backend: Backend) -> None:
         self.config = config
-        self.ops = ops
-        self.compute = Forward(config, weights, ops)
+        self.weights = weights
+        self.backend = backend
+        self.run = backend.runner(config, weights)
 
     @classmethod
-    def open(cls, checkpoint: Checkpoint, ops: Ops, *, context_length: int | None = None) -> Model:
+    def open(
+        cls, checkpoint: Checkpoint, backend: Backend, *, context_length: int | None = None
+    ) -> Model:
         """Describe, bind and place a checkpoint. Raises FormatError or UnsupportedError."""
         config = describe(checkpoint, context_length)
-        return cls(config, load_weights(bind(checkpoint, config), config, ops), ops)
+        return cls(config, load_weights(bind(checkpoint, config), config, backend), backend)
 
-    def new_cache(self) -> Cache:
+    def new_cache(self) -> KeyValues:
         """An empty cache for one sequence."""
-        c = self.config
-        return Cache(c.layers, c.kv_heads, c.head_dim, self.ops.allocate)
+        return self.backend.cache(self.config)
 
-    def forward(self, run: Run) -> npt.NDArray[np.float32]:
+    def forward(self, run: Run) -> Floats:
         """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows."""
-        with self.ops.inference():
-            logits = self.ops.numpy(self.compute(run))
+        logits = self.run(run)
         for segment in run.segments:
             if segment.cache:
                 segment.cache.advance(len(segment.ids))

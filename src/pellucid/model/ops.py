@@ -1,9 +1,8 @@
-"""The dozen operations a forward needs. A backend is an implementation of `Ops`."""
+"""The dozen operations a forward needs, and what a backend is: whoever computes them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -12,7 +11,6 @@ import numpy.typing as npt
 
 from pellucid.model.config import Rope
 from pellucid.model.run import Run
-from pellucid.weights.tensor import Tensor
 
 Array = Any  # the backend's own: a numpy array or a torch tensor, alike in +, * and slicing
 Ids = npt.NDArray[np.int64]
@@ -41,14 +39,6 @@ class Ops(Protocol):
     Arrays are `[rows, ...]`: one row a token, whichever sequence it belongs to. `+` and `*` are
     the arrays' own.
     """
-
-    name: str
-
-    def inference(self) -> AbstractContextManager[object]:
-        """A context in which nothing is kept for gradients."""
-
-    def weight(self, tensor: Tensor) -> Array:
-        """Place a stored tensor where this backend computes, `tensor.shape`."""
 
     def embed(self, table: Array, ids: Ids) -> Array:
         """Rows of a table: `[rows]` -> `[rows, width]`."""
@@ -107,9 +97,3 @@ class Ops(Protocol):
 
     def take(self, x: Array, rows: Ids) -> Array:
         """Some rows: `[rows, width]` -> `[len(rows), width]`."""
-
-    def allocate(self, shape: tuple[int, ...]) -> Array:
-        """Room for keys or values, not initialised."""
-
-    def numpy(self, x: Array) -> npt.NDArray[np.float32]:
-        """The numbers as a float32 numpy array on the host."""

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.model.cache import Cache
+from pellucid.model.cache import KeyValues
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Segment:
     """
 
     ids: Sequence[int]
-    cache: Cache | None = None
+    cache: KeyValues | None = None
     wanted: Literal["all", "last"] = "last"
 
     @property

@@ -1,0 +1,81 @@
+// The operations on rows of numbers, one table of them for each instruction set.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace pellucid {
+
+constexpr int kLanes = 16;      // outputs of a linear that are computed together: a tile
+constexpr int kPage = 64;       // positions of keys and values that are stored together
+constexpr int kGroup = 32;      // activations that share a scale
+
+enum class Code : int { f32, f16, bf16, u4, u8 };
+enum class Act : int { silu, gelu, gelu_tanh, relu };
+
+// A matrix [rows, columns] in tiles of 16 rows, each tile contiguous:
+//   f32, f16, bf16   [column][16 rows]
+//   u4, u8           [group of columns]: codes [4-column block][16 rows][4 columns], then scales
+//                    and minima, f16 [16 rows] each; a number is code * scale + minimum. Of u4, one
+//                    byte holds two blocks: the first in its low half.
+struct Matrix {
+    Code code;
+    int rows, columns;
+    int group;                  // columns that share a scale: 16 or 32
+    std::size_t tile_bytes;
+    const std::uint8_t* data;
+};
+
+// Rows of activations as 16-bit numbers: for each group of 32 columns, 32 high bytes, then 32 low
+// bytes, so that a number is (high * 256 + low) * scale. Sums are of the scaled numbers.
+struct Quantised {
+    std::uint8_t* bytes;        // [rows][columns / 32][64]
+    float* scales;              // [rows][columns / 32]
+    float* sums;                // [rows][columns / 16]
+    int columns;
+};
+
+struct Keys {                   // of one page and one head, f16: keys [head_dim][64], values [64][padded_dim]
+    const std::uint16_t* keys;
+    const std::uint16_t* values;
+};
+
+struct Attention {
+    int head_dim, padded_dim;   // padded to a multiple of 16, with zeros
+    float scale, softcap;       // softcap 0: none
+};
+
+// What a query has gathered over a range of keys: the sum of weights, their largest score, and the
+// weighted sum of values [padded_dim], not yet divided.
+struct Gathered {
+    float max, sum;
+    float* mixed;
+};
+
+struct Kernels {
+    const char* name;
+    void (*quantise)(const float* x, int columns, std::uint8_t* bytes, float* scales, float* sums);
+    // out[r * stride + 16 * tile ...] for rows of activations and tiles [first, last) of the matrix.
+    void (*linear_packed)(const Matrix&, const Quantised&, int row0, int row1, int first, int last,
+                          const float* bias, float* out, std::ptrdiff_t stride);
+    void (*linear_dense)(const Matrix&, const float* x, std::ptrdiff_t x_stride, int row0, int row1,
+                         int first, int last, const float* bias, float* out, std::ptrdiff_t stride);
+    void (*norm)(const float* x, const float* weight, const float* bias, int width, float eps,
+                 bool centre, float* out);
+    void (*activate)(const float* x, std::size_t n, Act kind, float* out);
+    void (*add)(const float* a, const float* b, std::size_t n, float* out);
+    void (*multiply)(const float* a, const float* b, std::size_t n, float* out);
+    void (*scale)(const float* a, float by, std::size_t n, float* out);
+    void (*softcap)(const float* a, float cap, std::size_t n, float* out);
+    void (*to_half)(const float* x, std::size_t n, std::uint16_t* out);
+    // Up to 4 queries over one page; of query i the keys [from[i], to[i]) of the page count.
+    void (*attend)(const Attention&, const Keys&, int queries, const float* const* q,
+                   const int* from, const int* to, Gathered* gathered);
+    // Join what was gathered over the next range to what was before.
+    void (*join)(Gathered& before, const Gathered& next, int padded_dim);
+};
+
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();      // null where the processor or the build has none
+const Kernels* avx512_kernels();
+
+}  // namespace pellucid

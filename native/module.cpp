@@ -1,0 +1,216 @@
+// What Python sees: a pool, matrices, sequences, and plans.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+
+#include "plan.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace pellucid;
+
+namespace {
+
+using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
+using Ids = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Holder = std::shared_ptr<Packed>;
+
+const Kernels* kernels(const std::string& name) {
+    for (const Kernels* k : {avx512_kernels(), avx2_kernels(), portable_kernels()})
+        if (k && (name.empty() || name == k->name)) return k;
+    throw std::invalid_argument("no kernels for " + name + " on this processor");
+}
+
+std::vector<std::string> available() {
+    std::vector<std::string> names;
+    for (const Kernels* k : {avx512_kernels(), avx2_kernels(), portable_kernels()})
+        if (k) names.emplace_back(k->name);
+    return names;
+}
+
+struct Engine {
+    std::shared_ptr<Pool> pool;
+    const Kernels* table;
+    Engine(int threads, const std::string& isa) : pool(std::make_shared<Pool>(threads)), table(kernels(isa)) {}
+};
+
+Holder pack(Engine& e, const std::string& kind, Bytes data, int rows, int columns) {
+    if (data.stride(1) != 1 || static_cast<int>(data.shape(0)) != rows)
+        throw std::invalid_argument("rows must be contiguous");
+    nb::gil_scoped_release free;
+    return std::make_shared<Packed>(kind, data.data(), data.stride(0), rows, columns, *e.pool);
+}
+
+void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
+             const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out) {
+    Batch b;
+    b.rows = static_cast<int>(ids.shape(0));
+    b.wanted_rows = static_cast<int>(wanted.shape(0));
+    if (static_cast<int>(out.shape(0)) != b.wanted_rows || static_cast<int>(out.shape(1)) != plan.result_width())
+        throw std::invalid_argument("out has the wrong shape");
+    b.ids = ids.data();
+    b.positions = positions.data();
+    b.wanted = wanted.data();
+    for (const auto& [row, rows, sequence] : spans) b.spans.push_back({row, rows, sequence.get()});
+    nb::gil_scoped_release free;
+    plan.execute(b, out.data());
+}
+
+Op op(Kind kind, int out, int a = -1, int b = -1) {
+    Op o;
+    o.kind = kind;
+    o.out = out;
+    o.a = a;
+    o.b = b;
+    return o;
+}
+
+nb::list describe(const Plan& plan) {
+    nb::list rows;
+    for (const Op& o : plan.ops()) {
+        nb::dict d;
+        d["kind"] = kind_name(o.kind);
+        d["out"] = o.out;
+        d["a"] = o.a;
+        d["b"] = o.b;
+        d["barrier"] = o.barrier;
+        d["seconds"] = o.seconds;
+        std::size_t bytes = o.matrix ? o.matrix->bytes() : 0;
+        d["rows"] = o.matrix ? o.matrix->matrix().rows : 0;
+        d["columns"] = o.matrix ? o.matrix->matrix().columns : 0;
+        for (const Mlp& m : o.experts) bytes += m.up->bytes() + m.down->bytes() + (m.gate ? m.gate->bytes() : 0);
+        d["bytes"] = bytes;
+        d["width"] = o.out >= 0 ? plan.buffers()[o.out].width : 0;
+        rows.append(d);
+    }
+    return rows;
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+    m.def("available", &available);
+    m.def("can_pack", &can_pack, "kind"_a, "columns"_a);
+
+    nb::class_<Packed>(m, "Packed")
+        .def_prop_ro("bytes", &Packed::bytes)
+        .def_prop_ro("coded", [](const Packed& p) { return p.matrix().code >= Code::u4; })
+        .def_prop_ro("shape", [](const Packed& p) { return std::make_tuple(p.matrix().rows, p.matrix().columns); })
+        .def("row", [](const Packed& p, int row, nb::ndarray<float, nb::ndim<1>, nb::c_contig> out) {
+            if (row < 0 || row >= p.matrix().rows || static_cast<int>(out.shape(0)) != p.matrix().columns)
+                throw std::out_of_range("row");
+            p.row(row, out.data());
+        });
+
+    nb::class_<Engine>(m, "Engine")
+        .def(nb::init<int, const std::string&>(), "threads"_a, "isa"_a = "")
+        .def_prop_ro("isa", [](const Engine& e) { return e.table->name; })
+        .def_prop_ro("threads", [](const Engine& e) { return e.pool->size(); })
+        .def("pack", &pack, "kind"_a, "data"_a, "rows"_a, "columns"_a);
+
+    nb::class_<Sequence>(m, "Sequence")
+        .def("__init__", [](Sequence* s, int layers, int kv_heads, int head_dim) {
+            new (s) Sequence(Layout{layers, kv_heads, head_dim, (head_dim + 15) / 16 * 16});
+        }, "layers"_a, "kv_heads"_a, "head_dim"_a)
+        .def_ro("length", &Sequence::length)
+        .def_prop_ro("pages", &Sequence::pages)
+        .def("fork", [](const Sequence& s) { return std::make_shared<Sequence>(s); })
+        .def("trim", &Sequence::trim, "length"_a)
+        .def("advance", [](Sequence& s, int rows) { s.length += rows; }, "rows"_a);
+
+    nb::class_<Plan>(m, "Plan")
+        .def("__init__", [](Plan* p, const Engine& e, int layers, int kv_heads, int head_dim) {
+            if (head_dim > 512) throw std::invalid_argument("a head of more than 512 dimensions");
+            new (p) Plan(e.pool, e.table, Layout{layers, kv_heads, head_dim, (head_dim + 15) / 16 * 16});
+        }, "engine"_a, "layers"_a, "kv_heads"_a, "head_dim"_a)
+        .def("buffer", &Plan::buffer, "width"_a, "wanted"_a)
+        .def("quantise", [](Plan& p, int a) {
+            Op o = op(Kind::quantise, -1, a);
+            o.quantised = p.quantised(a);
+            p.push(o);
+            return o.quantised;
+        })
+        .def("embed", [](Plan& p, int out, Holder table, bool by_position) {
+            Op o = op(by_position ? Kind::position : Kind::embed, out);
+            o.matrix = table;
+            p.push(o);
+        }, "out"_a, "table"_a, "by_position"_a)
+        .def("linear", [](Plan& p, int out, int a, Holder matrix, std::vector<float> bias, int quantised) {
+            Op o = op(Kind::linear, out, a);
+            o.matrix = matrix;
+            o.bias = std::move(bias);
+            o.quantised = quantised;
+            p.push(o);
+        }, "out"_a, "a"_a, "matrix"_a, "bias"_a, "quantised"_a)
+        .def("norm", [](Plan& p, int out, int a, std::vector<float> weight, std::vector<float> bias, int groups, float eps, bool centre) {
+            Op o = op(Kind::norm, out, a);
+            o.weight = std::move(weight);
+            o.bias = std::move(bias);
+            o.heads = groups;
+            o.number = eps;
+            o.centre = centre;
+            p.push(o);
+        }, "out"_a, "a"_a, "weight"_a, "bias"_a, "groups"_a, "eps"_a, "centre"_a)
+        .def("turns", [](Plan& p, int out, std::vector<float> frequencies, float gain) {
+            Op o = op(Kind::turns, out);
+            o.weight = std::move(frequencies);
+            o.number = gain;
+            p.push(o);
+        }, "out"_a, "frequencies"_a, "gain"_a)
+        .def("rotate", [](Plan& p, int out, int a, int turns, int heads) {
+            Op o = op(Kind::rotate, out, a, turns);
+            o.heads = heads;
+            p.push(o);
+        }, "out"_a, "a"_a, "turns"_a, "heads"_a)
+        .def("attend", [](Plan& p, int out, int q, int k, int v, int layer, int heads, int window, float scale, float softcap) {
+            Op kept = op(Kind::store, -1, k, v);
+            kept.layer = layer;
+            p.push(kept);
+            Op o = op(Kind::attend, out, q);
+            o.layer = layer;
+            o.heads = heads;
+            o.window = window;
+            o.number = scale;
+            o.softcap = softcap;
+            p.push(o);
+        }, "out"_a, "q"_a, "k"_a, "v"_a, "layer"_a, "heads"_a, "window"_a, "scale"_a, "softcap"_a)
+        .def("activate", [](Plan& p, int out, int a, int kind) {
+            Op o = op(Kind::activate, out, a);
+            o.act = static_cast<Act>(kind);
+            p.push(o);
+        }, "out"_a, "a"_a, "kind"_a)
+        .def("add", [](Plan& p, int out, int a, int b) { p.push(op(Kind::add, out, a, b)); }, "out"_a, "a"_a, "b"_a)
+        .def("multiply", [](Plan& p, int out, int a, int b) { p.push(op(Kind::multiply, out, a, b)); }, "out"_a, "a"_a, "b"_a)
+        .def("scale", [](Plan& p, int out, int a, float by) {
+            Op o = op(Kind::scale, out, a);
+            o.number = by;
+            p.push(o);
+        }, "out"_a, "a"_a, "by"_a)
+        .def("softcap", [](Plan& p, int out, int a, float cap) {
+            Op o = op(Kind::softcap, out, a);
+            o.number = cap;
+            p.push(o);
+        }, "out"_a, "a"_a, "cap"_a)
+        .def("take", [](Plan& p, int out, int a) { p.push(op(Kind::take, out, a)); }, "out"_a, "a"_a)
+        .def("experts", [](Plan& p, int out, int a, int scores, const std::vector<std::tuple<std::optional<Holder>, Holder, Holder>>& experts, int chosen, bool renormalise, int act) {
+            Op o = op(Kind::experts, out, a, scores);
+            for (const auto& [gate, up, down] : experts) o.experts.push_back({up, down, gate.value_or(nullptr)});
+            o.chosen = chosen;
+            o.renormalise = renormalise;
+            o.act = static_cast<Act>(act);
+            p.push(o);
+        }, "out"_a, "a"_a, "scores"_a, "experts"_a, "chosen"_a, "renormalise"_a, "act"_a)
+        .def("finish", &Plan::finish, "result"_a)
+        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a)
+        .def_prop_rw("measuring", [](const Plan& p) { return p.measuring; }, [](Plan& p, bool on) { p.measuring = on; })
+        .def_prop_ro("passes", [](const Plan& p) { return p.passes; })
+        .def_prop_ro("width", &Plan::result_width)
+        .def("describe", &describe);
+}

@@ -1,0 +1,293 @@
+#include "pack.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#include "simd_portable.hpp"
+
+namespace pellucid {
+namespace {
+
+using portable::from_half;
+using portable::to_half;
+using U8 = std::uint8_t;
+
+float half_at(const U8* p) {
+    std::uint16_t h;
+    std::memcpy(&h, p, 2);
+    return from_half(h);
+}
+
+// What a block of `size` numbers says: a code for each, a scale and a minimum for each group.
+struct Block {
+    U8 codes[256];
+    float scales[16], minima[16];
+};
+
+struct Format {
+    const char* kind;
+    int size, bytes;        // of a block
+    Code code;
+    int group;
+    void (*read)(const U8* p, Block& out);
+};
+
+void low_then_high(const U8* p, U8* codes) {    // 16 bytes: the low halves are numbers 0 to 15
+    for (int i = 0; i < 16; i++) {
+        codes[i] = p[i] & 15;
+        codes[i + 16] = p[i] >> 4;
+    }
+}
+
+void add_fifth_bits(const U8* p, U8* codes) {
+    std::uint32_t bits;
+    std::memcpy(&bits, p, 4);
+    for (int i = 0; i < 32; i++) codes[i] |= ((bits >> i) & 1) << 4;
+}
+
+void about(Block& out, int group, float scale, float middle) {
+    out.scales[group] = scale;
+    out.minima[group] = -middle * scale;
+}
+
+void q4_0(const U8* p, Block& out) {
+    low_then_high(p + 2, out.codes);
+    about(out, 0, half_at(p), 8);
+}
+void q4_1(const U8* p, Block& out) {
+    low_then_high(p + 4, out.codes);
+    out.scales[0] = half_at(p);
+    out.minima[0] = half_at(p + 2);
+}
+void q5_0(const U8* p, Block& out) {
+    low_then_high(p + 6, out.codes);
+    add_fifth_bits(p + 2, out.codes);
+    about(out, 0, half_at(p), 16);
+}
+void q5_1(const U8* p, Block& out) {
+    low_then_high(p + 8, out.codes);
+    add_fifth_bits(p + 4, out.codes);
+    out.scales[0] = half_at(p);
+    out.minima[0] = half_at(p + 2);
+}
+void q8_0(const U8* p, Block& out) {
+    for (int i = 0; i < 32; i++) out.codes[i] = p[2 + i] ^ 0x80;    // signed byte + 128
+    about(out, 0, half_at(p), 128);
+}
+
+void q2_k(const U8* p, Block& out) {
+    float d = half_at(p + 80), dmin = half_at(p + 82);
+    for (int i = 0; i < 256; i++) {
+        int half = i / 128, shift = i % 128 / 32 * 2;
+        out.codes[i] = (p[16 + 32 * half + i % 32] >> shift) & 3;
+    }
+    for (int g = 0; g < 16; g++) {
+        out.scales[g] = d * static_cast<float>(p[g] & 15);
+        out.minima[g] = -dmin * static_cast<float>(p[g] >> 4);
+    }
+}
+
+void q3_k(const U8* p, Block& out) {
+    const U8 *high = p, *low = p + 32, *packed = p + 96;
+    float d = half_at(p + 108);
+    for (int i = 0; i < 256; i++) {
+        int half = i / 128, part = i % 128 / 32;
+        int two = (low[32 * half + i % 32] >> (2 * part)) & 3;
+        out.codes[i] = static_cast<U8>(two | ((high[i % 32] >> (4 * half + part)) & 1) << 2);
+    }
+    for (int g = 0; g < 16; g++) {      // six bits: four in the first 8 bytes, two in the last 4
+        int four = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4;
+        int two = (packed[8 + g % 4] >> (2 * (g / 4))) & 3;
+        about(out, g, d * static_cast<float>((four | two << 4) - 32), 4);
+    }
+}
+
+void six_bit_scales(const U8* p, float d, float dmin, Block& out) {   // of Q4_K and Q5_K
+    for (int g = 0; g < 8; g++) {
+        int scale = g < 4 ? p[g] & 63 : (p[g + 4] & 15) | (p[g - 4] >> 6) << 4;
+        int least = g < 4 ? p[g + 4] & 63 : (p[g + 4] >> 4) | (p[g] >> 6) << 4;
+        out.scales[g] = d * static_cast<float>(scale);
+        out.minima[g] = -dmin * static_cast<float>(least);
+    }
+}
+void halves_of_64(const U8* p, U8* codes) {
+    for (int i = 0; i < 256; i++) {
+        U8 byte = p[i / 64 * 32 + i % 32];
+        codes[i] = i % 64 < 32 ? byte & 15 : byte >> 4;
+    }
+}
+void q4_k(const U8* p, Block& out) {
+    six_bit_scales(p + 4, half_at(p), half_at(p + 2), out);
+    halves_of_64(p + 16, out.codes);
+}
+void q5_k(const U8* p, Block& out) {
+    six_bit_scales(p + 4, half_at(p), half_at(p + 2), out);
+    halves_of_64(p + 48, out.codes);
+    for (int i = 0; i < 256; i++) out.codes[i] |= ((p[16 + i % 32] >> (i / 32)) & 1) << 4;
+}
+void q6_k(const U8* p, Block& out) {
+    for (int i = 0; i < 256; i++) {
+        int half = i / 128, part = i % 128 / 32, j = i % 32;
+        U8 byte = p[64 * half + 32 * (part & 1) + j];
+        int four = part < 2 ? byte & 15 : byte >> 4;
+        int two = (p[128 + 32 * half + j] >> (2 * part)) & 3;
+        out.codes[i] = static_cast<U8>(four | two << 4);
+    }
+    float d = half_at(p + 208);
+    for (int g = 0; g < 16; g++)
+        about(out, g, d * static_cast<float>(static_cast<std::int8_t>(p[192 + g])), 32);
+}
+
+// The 16 values of IQ4, and those of MXFP4 (e2m1) doubled; source: ggml's tables.
+constexpr std::int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                        1,    13,   25,  38,  53,  69,  89,  113};
+constexpr std::int8_t fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+void by_value(U8* codes, const std::int8_t* values) {
+    for (int i = 0; i < 32; i++) codes[i] = static_cast<U8>(values[codes[i]] + 128);
+}
+void iq4_nl(const U8* p, Block& out) {
+    low_then_high(p + 2, out.codes);
+    by_value(out.codes, iq4_values);
+    about(out, 0, half_at(p), 128);
+}
+void iq4_xs(const U8* p, Block& out) {
+    float d = half_at(p);
+    int high = p[2] | p[3] << 8;
+    for (int g = 0; g < 8; g++) {
+        low_then_high(p + 8 + 16 * g, out.codes + 32 * g);
+        by_value(out.codes + 32 * g, iq4_values);
+        int scale = ((p[4 + g / 2] >> (4 * (g % 2))) & 15) | ((high >> (2 * g)) & 3) << 4;
+        about(out, g, d * static_cast<float>(scale - 32), 128);
+    }
+}
+void mxfp4(const U8* p, Block& out) {
+    low_then_high(p + 1, out.codes);
+    by_value(out.codes, fp4_values);
+    about(out, 0, std::ldexp(0.5f, p[0] - 127), 128);
+}
+
+constexpr Format formats[] = {
+    {"Q4_0", 32, 18, Code::u4, 32, q4_0},     {"Q4_1", 32, 20, Code::u4, 32, q4_1},
+    {"Q5_0", 32, 22, Code::u8, 32, q5_0},     {"Q5_1", 32, 24, Code::u8, 32, q5_1},
+    {"Q8_0", 32, 34, Code::u8, 32, q8_0},     {"Q2_K", 256, 84, Code::u4, 16, q2_k},
+    {"Q3_K", 256, 110, Code::u4, 16, q3_k},   {"Q4_K", 256, 144, Code::u4, 32, q4_k},
+    {"Q5_K", 256, 176, Code::u8, 32, q5_k},   {"Q6_K", 256, 210, Code::u8, 16, q6_k},
+    {"IQ4_NL", 32, 18, Code::u8, 32, iq4_nl}, {"IQ4_XS", 256, 136, Code::u8, 32, iq4_xs},
+    {"MXFP4", 32, 17, Code::u8, 32, mxfp4},
+};
+
+const Format* find(const std::string& kind) {
+    for (const Format& f : formats)
+        if (kind == f.kind) return &f;
+    return nullptr;
+}
+
+int dense_bytes(const std::string& kind) {
+    return kind == "F32" ? 4 : kind == "F16" || kind == "BF16" ? 2 : 0;
+}
+
+void pack_dense_row(const U8* row, int columns, int size, int lane, U8* tile) {
+    for (int c = 0; c < columns; c++)
+        std::memcpy(tile + (static_cast<std::size_t>(c) * kLanes + lane) * size, row + static_cast<std::size_t>(c) * size, size);
+}
+
+std::size_t group_bytes(const Matrix& m) {
+    return static_cast<std::size_t>(m.group) * kLanes * (m.code == Code::u4 ? 4 : 8) / 8 + 4 * kLanes;
+}
+
+void put_code(const Matrix& m, U8* group, int column, int lane, U8 code) {
+    int block = column / 4, place = lane * 4 + column % 4;
+    if (m.code == Code::u8)
+        group[block * 4 * kLanes + place] = code;
+    else
+        group[block / 2 * 4 * kLanes + place] |= block % 2 ? code << 4 : code;
+}
+
+void pack_coded_row(const Format& f, const U8* row, const Matrix& m, int lane, U8* tile) {
+    Block block;
+    for (int b = 0; b < m.columns / f.size; b++, row += f.bytes) {
+        f.read(row, block);
+        for (int i = 0; i < f.size; i++) {
+            int column = b * f.size + i;
+            put_code(m, tile + column / f.group * group_bytes(m), column % f.group, lane, block.codes[i]);
+        }
+        for (int g = 0; g < f.size / f.group; g++) {
+            U8* end = tile + (b * f.size / f.group + g + 1) * group_bytes(m) - 4 * kLanes;
+            std::uint16_t pair[2] = {to_half(block.scales[g]), to_half(block.minima[g])};
+            std::memcpy(end + 2 * lane, &pair[0], 2);
+            std::memcpy(end + 2 * kLanes + 2 * lane, &pair[1], 2);
+        }
+    }
+}
+
+}  // namespace
+
+bool can_pack(const std::string& kind, int columns) {
+    if (dense_bytes(kind)) return true;
+    const Format* f = find(kind);
+    return f && columns % f->size == 0 && columns % kGroup == 0;
+}
+
+void Packed::Free::operator()(U8* p) const { ::operator delete(p, std::align_val_t(64)); }
+
+Packed::Packed(const std::string& kind, const U8* data, std::size_t row_bytes, int rows, int columns,
+               Pool& pool) {
+    if (!can_pack(kind, columns)) throw std::invalid_argument("cannot pack " + kind);
+    const Format* f = find(kind);
+    int size = dense_bytes(kind);
+    Code code = f ? f->code : size == 4 ? Code::f32 : kind == "F16" ? Code::f16 : Code::bf16;
+    matrix_ = {code, rows, columns, f ? f->group : 1, 0, nullptr};
+    matrix_.tile_bytes = f ? group_bytes(matrix_) * (columns / f->group)
+                           : static_cast<std::size_t>(columns) * kLanes * size;
+    int tiles = (rows + kLanes - 1) / kLanes;
+    bytes_ = matrix_.tile_bytes * tiles;
+    constexpr std::size_t beyond = 8192;    // the kernels prefetch past the end
+    memory_.reset(static_cast<U8*>(::operator new(bytes_ + beyond, std::align_val_t(64))));
+    matrix_.data = memory_.get();
+    pool.run([&](int t) {
+        for (int tile = tiles * t / pool.size(); tile < tiles * (t + 1) / pool.size(); tile++) {
+            U8* out = memory_.get() + matrix_.tile_bytes * tile;
+            std::memset(out, 0, matrix_.tile_bytes);
+            for (int lane = 0; lane < std::min(kLanes, rows - tile * kLanes); lane++) {
+                const U8* row = data + row_bytes * (static_cast<std::size_t>(tile) * kLanes + lane);
+                if (f)
+                    pack_coded_row(*f, row, matrix_, lane, out);
+                else
+                    pack_dense_row(row, columns, size, lane, out);
+            }
+        }
+    });
+}
+
+void Packed::row(int row, float* out) const {
+    const U8* tile = matrix_.data + matrix_.tile_bytes * (row / kLanes);
+    int lane = row % kLanes;
+    for (int c = 0; c < matrix_.columns; c++) {
+        std::size_t at = static_cast<std::size_t>(c) * kLanes + lane;
+        switch (matrix_.code) {
+            case Code::f32: std::memcpy(out + c, tile + 4 * at, 4); break;
+            case Code::f16: out[c] = half_at(tile + 2 * at); break;
+            case Code::bf16: {
+                std::uint32_t bits = tile[2 * at] << 16 | static_cast<std::uint32_t>(tile[2 * at + 1]) << 24;
+                std::memcpy(out + c, &bits, 4);
+                break;
+            }
+            default: {
+                const U8* group = tile + c / matrix_.group * group_bytes(matrix_);
+                const U8* end = group + group_bytes(matrix_) - 4 * kLanes;
+                int column = c % matrix_.group, block = column / 4, place = lane * 4 + column % 4;
+                int code = matrix_.code == Code::u8 ? group[block * 4 * kLanes + place]
+                           : block % 2 ? group[block / 2 * 4 * kLanes + place] >> 4
+                                       : group[block / 2 * 4 * kLanes + place] & 15;
+                out[c] = static_cast<float>(code) * half_at(end + 2 * lane) + half_at(end + 2 * kLanes + 2 * lane);
+            }
+        }
+    }
+}
+
+}  // namespace pellucid

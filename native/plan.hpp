@@ -1,0 +1,123 @@
+// A plan: the operations of one pass, recorded once, executed for any rows with no Python between.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels.hpp"
+#include "pack.hpp"
+#include "pool.hpp"
+#include "sequence.hpp"
+
+namespace pellucid {
+
+struct Span {       // rows [row, row + rows) are the next positions of a sequence
+    int row, rows;
+    Sequence* sequence;
+};
+
+struct Batch {
+    int rows = 0, wanted_rows = 0;
+    const std::int64_t* ids = nullptr;
+    const std::int64_t* positions = nullptr;
+    const std::int64_t* wanted = nullptr;
+    std::vector<Span> spans;
+};
+
+enum class Kind {
+    embed, position, linear, norm, turns, rotate, store, attend,
+    activate, add, multiply, scale, softcap, take, quantise, experts
+};
+const char* kind_name(Kind kind);
+
+struct Mlp {        // of one expert; a plain one has no gate
+    std::shared_ptr<Packed> up, down, gate;
+};
+
+struct Op {
+    Kind kind;
+    int out = -1, a = -1, b = -1;           // buffers; -1 none
+    int quantised = -1;                     // of a linear: its activations as 16-bit numbers
+    int layer = 0, heads = 1, window = 0, chosen = 0;
+    Act act = Act::silu;
+    bool centre = false, renormalise = false;
+    float number = 0, softcap = 0;          // epsilon, factor, cap or scale
+    std::shared_ptr<Packed> matrix;
+    std::vector<float> weight, bias;        // of a norm; bias of a linear; frequencies of turns
+    std::vector<Mlp> experts;
+    bool barrier = false;                   // needs what other threads did since the last one
+    double seconds = 0;                     // of thread 0, while measured
+};
+
+struct Buffer {
+    int width;
+    bool wanted;                            // has a row for each wanted row, not for each row
+    std::vector<float> data;
+};
+
+class Plan {
+public:
+    Plan(std::shared_ptr<Pool> pool, const Kernels* kernels, Layout layout)
+        : pool_(std::move(pool)), kernels_(kernels), layout_(layout) {}
+
+    int buffer(int width, bool wanted) {
+        buffers_.push_back({width, wanted, {}});
+        return static_cast<int>(buffers_.size()) - 1;
+    }
+    int quantised(int of) {
+        sixteens_.push_back({of, {}, {}, {}});
+        return static_cast<int>(sixteens_.size()) - 1;
+    }
+    void push(Op op) { ops_.push_back(std::move(op)); }
+    void finish(int result);                // orders the barriers; `result` is the buffer of logits
+
+    void execute(const Batch& batch, float* out);   // out [wanted, width of the result]
+    int result_width() const { return buffers_[result_].width; }
+    const std::vector<Op>& ops() const { return ops_; }
+    const std::vector<Buffer>& buffers() const { return buffers_; }
+    const Layout& layout() const { return layout_; }
+    bool measuring = false;
+    int passes = 0;
+
+private:
+    struct Sixteen {
+        int of;                             // the buffer whose rows these are
+        std::vector<std::uint8_t> bytes;
+        std::vector<float> scales, sums;
+    };
+    struct Item {                           // of attention: queries of one head of keys
+        const Span* span;
+        int head, first, count;             // queries: row-major over (row, head of the group)
+    };
+
+    int rows_of(int buffer, const Batch& b) const { return buffers_[buffer].wanted ? b.wanted_rows : b.rows; }
+    float* row(int buffer, int r) { return buffers_[buffer].data.data() + static_cast<std::size_t>(r) * buffers_[buffer].width; }
+    void make_room(const Batch& batch);
+    void run_op(Op& op, const Batch& batch, int t);
+    void run_rows(const Op& op, const Batch& batch, int first, int last);
+    void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int rows,
+                float* out, int out_width, int t) const;
+    void store(const Op& op, const Batch& batch, int first, int last);
+    void attend(const Op& op, const Batch& batch, int t);
+    void attend_item(const Op& op, const Batch& batch, const Item& item);
+    void mix(const Op& op, const Batch& batch, int t);
+    void mix_expert(const Op& op, int expert, int t);
+    Quantised view(Sixteen& s, int columns) const;
+
+    std::shared_ptr<Pool> pool_;
+    const Kernels* kernels_;
+    Layout layout_;
+    std::vector<Op> ops_;
+    std::vector<Buffer> buffers_;
+    std::vector<Sixteen> sixteens_;
+    int result_ = -1;
+
+    // Scratch of one pass.
+    std::vector<Item> items_;
+    std::vector<std::vector<std::pair<int, float>>> routes_;    // expert -> rows and their weights
+    std::vector<float> gathered_, up_, gate_, down_;
+    Sixteen sixteen_in_, sixteen_mid_;
+};
+
+}  // namespace pellucid

@@ -1,0 +1,189 @@
+"""The forward in C++: recorded once as a plan, executed for any rows with no Python between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pellucid.backends import _native
+from pellucid.backends.record import Recorder, Step, Value
+from pellucid.errors import ParameterError
+from pellucid.model.cache import KeyValues
+from pellucid.model.config import ModelConfig
+from pellucid.model.forward import Forward, Weights
+from pellucid.model.run import Run
+from pellucid.weights.tensor import Floats, Tensor
+
+_ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
+_ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
+
+
+class Native:
+    """Packs weights, and runs the forward as a plan of the native module.
+
+    `threads` are those this process may use, unless given. `isa` is one of `_native.available()`,
+    the best by default; the environment variable PELLUCID_ISA says it too.
+    """
+
+    name = "native"
+
+    def __init__(self, threads: int | None = None, isa: str | None = None) -> None:
+        isa = isa or os.environ.get("PELLUCID_ISA", "")
+        known = _native.available()
+        if isa and isa not in known:
+            raise ParameterError("isa", f"must be one of {', '.join(known)} here, not {isa!r}")
+        self.engine = _native.Engine(threads or _cores(), isa)
+
+    def weight(self, tensor: Tensor) -> Any:
+        """A matrix in tiles, as its kind packs it; a vector as float32."""
+        if len(tensor.shape) == 1:
+            return tensor.float32()
+        if not _native.can_pack(tensor.kind.name, tensor.shape[-1]):
+            tensor = Tensor.of(tensor.name, tensor.float32())
+        rows, columns = tensor.shape
+        return self.engine.pack(tensor.kind.name, np.ascontiguousarray(tensor.data), rows, columns)
+
+    def cache(self, config: ModelConfig) -> KeyValues:
+        """Pages of float16 keys and values, shared by forks until written."""
+        made: KeyValues = _native.Sequence(config.layers, config.kv_heads, config.head_dim)
+        return made
+
+    def runner(self, config: ModelConfig, weights: Weights) -> Callable[[Run], Floats]:
+        """Record the forward once; then each run is one call, or one for every 256 rows."""
+        return PlanRunner(self, config, weights)
+
+
+class PlanRunner:
+    """A recorded plan that runs."""
+
+    def __init__(self, backend: Native, config: ModelConfig, weights: Weights) -> None:
+        self._backend = backend
+        self._config = config
+        self.plan = lower(backend.engine, Forward(config, weights, Recorder()))
+
+    def __call__(self, run: Run) -> Floats:
+        out = np.empty((len(run.wanted), self.plan.width), np.float32)
+        caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
+        for first in range(0, len(run.ids), _ROWS_AT_ONCE):
+            self._rows(run, caches, first, min(first + _ROWS_AT_ONCE, len(run.ids)), out)
+        return out
+
+    def _rows(self, run: Run, caches: list[Any], first: int, last: int, out: Floats) -> None:
+        """Rows `first` to `last` of a run; those of one sequence that come later see these."""
+        spans = []
+        for span, cache in zip(run.spans, caches, strict=True):
+            start, stop = max(span.start, first), min(span.stop, last)
+            if start < stop:
+                spans.append((start - first, stop - start, cache))
+        some = (run.wanted >= first) & (run.wanted < last)
+        wanted = run.wanted[some] - first
+        logits = np.empty((len(wanted), self.plan.width), np.float32)
+        self.plan.execute(run.ids[first:last], run.positions[first:last], wanted, spans, logits)
+        out[some] = logits
+
+
+def _cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def lower(engine: Any, forward: Forward) -> Any:
+    """Record the forward, share out buffers by lifetime, and write the native plan."""
+    c, recorder = forward.config, forward.ops
+    assert isinstance(recorder, Recorder)
+    result = recorder.record(forward)
+    plan = _native.Plan(engine, c.layers, c.kv_heads, c.head_dim)
+    lowering = _Lowering(plan, recorder)
+    for place, step in enumerate(recorder.steps):
+        lowering.write(place, step)
+    plan.finish(lowering.buffer_of[result.number])
+    return plan
+
+
+class _Lowering:
+    """Values become buffers: one is free again after the last step that reads its value."""
+
+    def __init__(self, plan: Any, recorder: Recorder) -> None:
+        self.plan = plan
+        self.values = recorder.values
+        self.last_read: dict[int, int] = {}
+        for place, step in enumerate(recorder.steps):
+            for number in step.reads:
+                self.last_read[number] = place
+        self.buffer_of: dict[int, int] = {}
+        self.free: dict[tuple[int, bool], list[int]] = {}
+        self.quantised: dict[int, int] = {}     # value -> its 16-bit form
+
+    def write(self, place: int, step: Step) -> None:
+        value = self.values[step.made]
+        reads = [self.buffer_of[number] for number in step.reads]
+        out = self._buffer(value)
+        getattr(self, "_" + step.kind)(out, reads, step)
+        for number in set(step.reads):
+            if self.last_read[number] == place:
+                done = self.values[number]
+                self.free.setdefault((done.width, done.wanted), []).append(self.buffer_of[number])
+
+    def _buffer(self, value: Value) -> int:
+        free = self.free.get((value.width, value.wanted))
+        number = free.pop() if free else self.plan.buffer(value.width, value.wanted)
+        self.buffer_of[value.number] = number
+        return number
+
+    def _embed(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.embed(out, step.settings["table"], step.settings["by_position"])
+
+    def _linear(self, out: int, reads: list[int], step: Step) -> None:
+        matrix, bias = step.settings["matrix"], step.settings["bias"]
+        quantised = -1
+        if matrix.coded:
+            (number,) = step.reads
+            if number not in self.quantised:
+                self.quantised[number] = self.plan.quantise(reads[0])
+            quantised = self.quantised[number]
+        self.plan.linear(out, reads[0], matrix, _listed(bias), quantised)
+
+    def _norm(self, out: int, reads: list[int], step: Step) -> None:
+        s = step.settings
+        self.plan.norm(out, reads[0], _listed(s["weight"]), _listed(s["bias"]), s["groups"], s["eps"], s["centre"])
+
+    def _turns(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.turns(out, _listed(step.settings["frequencies"]), step.settings["gain"])
+
+    def _rotate(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.rotate(out, *reads, step.settings["heads"])
+
+    def _attend(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.attend(out, *reads, **step.settings)
+
+    def _activate(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.activate(out, *reads, _ACTIVATIONS.index(step.settings["act"]))
+
+    def _add(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.add(out, *reads)
+
+    def _multiply(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.multiply(out, *reads)
+
+    def _scale(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.scale(out, *reads, step.settings["by"])
+
+    def _softcap(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.softcap(out, *reads, step.settings["cap"])
+
+    def _take(self, out: int, reads: list[int], step: Step) -> None:
+        self.plan.take(out, *reads)
+
+    def _experts(self, out: int, reads: list[int], step: Step) -> None:
+        s = step.settings
+        experts = s["experts"]
+        self.plan.experts(out, *reads, experts, s["chosen"], s["renormalise"], _ACTIVATIONS.index(s["act"]))
+
+
+def _listed(vector: Any) -> list[float]:
+    return [] if vector is None else vector.tolist()
