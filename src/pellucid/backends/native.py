@@ -13,7 +13,7 @@ from pellucid.backends.record import Recorder, Step, Value
 from pellucid.errors import ParameterError
 from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
-from pellucid.model.forward import Forward, Weights
+from pellucid.model.forward import Weights
 from pellucid.model.run import Run
 from pellucid.weights.tensor import Floats, Tensor
 
@@ -62,7 +62,7 @@ class PlanRunner:
     def __init__(self, backend: Native, config: ModelConfig, weights: Weights) -> None:
         self._backend = backend
         self._config = config
-        self.plan = lower(backend.engine, Forward(config, weights, Recorder()))
+        self.plan = lower(backend.engine, config, weights)
 
     def __call__(self, run: Run) -> Floats:
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
@@ -92,12 +92,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def lower(engine: Any, forward: Forward) -> Any:
+def lower(engine: Any, config: ModelConfig, weights: Weights) -> Any:
     """Record the forward, share out buffers by lifetime, and write the native plan."""
-    c, recorder = forward.config, forward.ops
-    assert isinstance(recorder, Recorder)
-    result = recorder.record(forward)
-    plan = _native.Plan(engine, c.layers, c.kv_heads, c.head_dim)
+    recorder = Recorder()
+    result = recorder.record(config, weights)
+    plan = _native.Plan(engine, config.layers, config.kv_heads, config.head_dim)
     lowering = _Lowering(plan, recorder)
     for place, step in enumerate(recorder.steps):
         lowering.write(place, step)
@@ -117,7 +116,7 @@ class _Lowering:
                 self.last_read[number] = place
         self.buffer_of: dict[int, int] = {}
         self.free: dict[tuple[int, bool], list[int]] = {}
-        self.quantised: dict[int, int] = {}     # value -> its 16-bit form
+        self.quantised: dict[int, int] = {}  # value -> its 16-bit form
 
     def write(self, place: int, step: Step) -> None:
         value = self.values[step.made]
@@ -150,7 +149,15 @@ class _Lowering:
 
     def _norm(self, out: int, reads: list[int], step: Step) -> None:
         s = step.settings
-        self.plan.norm(out, reads[0], _listed(s["weight"]), _listed(s["bias"]), s["groups"], s["eps"], s["centre"])
+        self.plan.norm(
+            out,
+            reads[0],
+            _listed(s["weight"]),
+            _listed(s["bias"]),
+            s["groups"],
+            s["eps"],
+            s["centre"],
+        )
 
     def _turns(self, out: int, reads: list[int], step: Step) -> None:
         self.plan.turns(out, _listed(step.settings["frequencies"]), step.settings["gain"])
@@ -182,7 +189,9 @@ class _Lowering:
     def _experts(self, out: int, reads: list[int], step: Step) -> None:
         s = step.settings
         experts = s["experts"]
-        self.plan.experts(out, *reads, experts, s["chosen"], s["renormalise"], _ACTIVATIONS.index(s["act"]))
+        self.plan.experts(
+            out, *reads, experts, s["chosen"], s["renormalise"], _ACTIVATIONS.index(s["act"])
+        )
 
 
 def _listed(vector: Any) -> list[float]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from pellucid.model.config import Rope
-from pellucid.model.forward import Forward
+from pellucid.model.config import ModelConfig, Rope
+from pellucid.model.forward import Forward, Weights
 from pellucid.model.ops import Activation, Linear, Norm
 
-Matrix = Any    # the native module's packed matrix
-Vector = Any    # a float32 numpy array
+Matrix = Any  # the native module's packed matrix
+Vector = Any  # a float32 numpy array
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,11 @@ class Recorder:
         self.steps: list[Step] = []
         self.values: list[Value] = []
 
-    def record(self, forward: Forward) -> Value:
+    def record(self, config: ModelConfig, weights: Weights) -> Value:
         """Run the forward once; the value of its logits."""
+        ops: Any = self  # its arrays are values that are not known yet
         unknown: Any = SimpleNamespace(ids="ids", positions="positions", wanted="wanted")
-        result: Value = forward(unknown)
+        result: Value = Forward(config, weights, ops)(unknown)
         return result
 
     def step(self, kind: str, reads: tuple[Value, ...], width: int, **settings: Any) -> Value:

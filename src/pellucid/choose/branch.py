@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from pellucid.model.cache import Cache
+from pellucid.model.cache import KeyValues
 
 
 class Branch:
     """One growing sequence: its ids, and a cache that holds the first `cache.length` of them."""
 
-    def __init__(self, ids: Sequence[int], cache: Cache) -> None:
+    def __init__(self, ids: Sequence[int], cache: KeyValues) -> None:
         self.ids = list(ids)
         self.cache = cache
 

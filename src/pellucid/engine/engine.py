@@ -15,7 +15,7 @@ from pellucid.choose.values import shown, whole
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.running import Running
 from pellucid.errors import ParameterError
-from pellucid.model.cache import Cache
+from pellucid.model.cache import KeyValues
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
 from pellucid.weights.tensor import Floats
@@ -43,7 +43,7 @@ class LanguageModel(Protocol):
         """Its sizes."""
         ...
 
-    def new_cache(self) -> Cache:
+    def new_cache(self) -> KeyValues:
         """An empty cache for one sequence."""
         ...
 
