@@ -20,7 +20,8 @@ def quantised(tensor: Tensor, kind: str) -> Tensor:
     """The same matrix packed as `kind`, Q8_0 or Q4_1.
 
     A number changes by at most half a step of its block: 1/254 of the block's largest, or 1/30 of
-    its range (more where that is below 0.001, since the step is a float16). A matrix whose rows are not whole blocks is returned as it is.
+    its range; by more where that is below 0.001, since a step is a float16. A matrix whose rows are
+    not whole blocks is returned as it is.
 
     >>> import numpy as np
     >>> matrix = Tensor.of("m", np.arange(64, dtype=np.float32).reshape(2, 32))
