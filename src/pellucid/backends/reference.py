@@ -31,6 +31,9 @@ class Reference:
     def weight(self, tensor: Tensor) -> F:
         return tensor.float32()
 
+    def norm_weight(self, tensor: Tensor) -> F:
+        return tensor.float32()
+
     def embed(self, table: F, ids: Ids) -> F:
         return table[ids]
 

@@ -45,6 +45,9 @@ class Torch:
     def weight(self, tensor: Tensor) -> T:
         return torch.from_numpy(tensor.float32()).to(self.device, self.dtype)
 
+    def norm_weight(self, tensor: Tensor) -> T:
+        return torch.from_numpy(tensor.float32()).to(self.device)
+
     def embed(self, table: T, ids: Ids) -> T:
         return functional.embedding(self._ids(ids), table)
 
@@ -56,8 +59,8 @@ class Torch:
         if kind == "layer":
             x = x - x.mean(-1, keepdim=True)
         x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
-        y: T = x * norm.weight.float()
-        return (y if norm.bias is None else y + norm.bias.float()).to(self.dtype)
+        y: T = x * norm.weight
+        return (y if norm.bias is None else y + norm.bias).to(self.dtype)
 
     def split(self, x: T, heads: int) -> T:
         return x.view(len(x), heads, -1)

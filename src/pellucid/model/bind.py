@@ -171,8 +171,10 @@ def load_weights(bound: Bound, config: ModelConfig, ops: Ops) -> Weights:
         return Linear(array(f"{name}.weight"), optional(f"{name}.bias"))
 
     def norm(name: str) -> Norm | None:
-        weight = f"{name}.weight"
-        return Norm(array(weight), optional(f"{name}.bias")) if weight in bound else None
+        gain, bias = bound.get(f"{name}.weight"), bound.get(f"{name}.bias")
+        if gain is None:
+            return None
+        return Norm(ops.norm_weight(gain), None if bias is None else ops.norm_weight(bias))
 
     embed = array("embed.weight")
     final = norm("final_norm")

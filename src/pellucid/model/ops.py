@@ -50,6 +50,13 @@ class Ops(Protocol):
     def weight(self, tensor: Tensor) -> Array:
         """Place a stored tensor where this backend computes, `tensor.shape`."""
 
+    def norm_weight(self, tensor: Tensor) -> Array:
+        """Place the gain or the bias of a norm, always in float32.
+
+        Norms are computed in float32, and a gain that is stored less one, as Gemma's are, would
+        lose bits of what was stored in bfloat16.
+        """
+
     def embed(self, table: Array, ids: Ids) -> Array:
         """Rows of a table: `[rows]` -> `[rows, width]`."""
 
