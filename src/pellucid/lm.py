@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy as np
 
 from pellucid.backends import backend as open_backend
 from pellucid.choose.parameters import parameters
-from pellucid.choose.values import Integer
+from pellucid.choose.values import Integer, shown, whole
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event
-from pellucid.errors import ParameterError, PellucidError, TemplateError
+from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
 from pellucid.look.generation import GenerationView
 from pellucid.look.next import Candidate, NextView
 from pellucid.look.score import ScoredToken, ScoreView
@@ -25,6 +26,7 @@ from pellucid.model.model import Model
 from pellucid.model.ops import Ops
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.load import load_tokenizer
+from pellucid.tokens.merges import Split
 from pellucid.tokens.template import ChatTemplate, chat_template
 from pellucid.tokens.tokenizer import Tokenizer
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
@@ -34,7 +36,7 @@ from pellucid.weights.tensor import Floats
 Prompt = str | Iterable[int]
 Message = Mapping[str, Any]
 
-_MERGES_UNASKED = 12  # words; a longer text shows its merges when asked
+_MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
 _SCORED_AT_ONCE = 256  # rows of logits held at a time: at a vocabulary of 262,144, 256 MiB
 
 
@@ -75,6 +77,10 @@ class LM:
         context_length: int | None = None,
         name: str | None = None,
     ) -> None:
+        if context_length is not None and whole(context_length) is None:
+            raise ParameterError(
+                "context_length", f"must be a whole number, not {shown(context_length)}"
+            )
         self.checkpoint = checkpoint
         self.name = name or checkpoint.path.name
         self._ops = ops
@@ -125,16 +131,20 @@ class LM:
 
         `merges` left open shows them for a short text of a BPE tokenizer.
         """
+        if not isinstance(text, str):
+            raise ParameterError("text", f"must be text, not {type(text).__name__}")
         cut = self.tokenizer.tokens(text, parse_special=parse_special)
-        splits = (
-            self.tokenizer.split(text)
-            if merges is not False and (merges or self._short(text))
-            else ()
-        )
-        return TokensView(cut, splits)
+        return TokensView(cut, self._splits(text, parse_special, merges))
 
-    def _short(self, text: str) -> bool:
-        return self.tokenizer.is_bpe and len(text.split()) <= _MERGES_UNASKED
+    def _splits(self, text: str, parse_special: bool, merges: bool | None) -> Sequence[Split]:
+        if merges:
+            return self.tokenizer.split(text, parse_special=parse_special)
+        long = len(text) > _MERGES_UNASKED[0] or len(text.split()) > _MERGES_UNASKED[1]
+        if merges is False or long or not self.tokenizer.is_bpe:
+            return ()
+        with suppress(UnsupportedError):  # nobody asked
+            return self.tokenizer.split(text, parse_special=parse_special)
+        return ()
 
     def next(self, prompt: Prompt, *, top: int = 10) -> NextView:
         """The `top` likeliest next tokens, by the model's own distribution."""

@@ -207,7 +207,7 @@ class Tokenizer:
         letters = byte_letters().items()
         return frozenset(byte for letter, byte in letters if self.library.id_of(letter) is None)
 
-    def split(self, text: str) -> list[Split]:
+    def split(self, text: str, *, parse_special: bool = False) -> list[Split]:
         """How each word of the text was split, merge by merge, by our own plain BPE, whose
         pieces have been compared with the tokenizer's.
 
@@ -216,7 +216,7 @@ class Tokenizer:
         """
         if self._rank is None:
             raise UnsupportedError("this tokenizer does not work by merges, so none can be shown")
-        found = self._encode(text, parse_special=False)
+        found = self._encode(text, parse_special=parse_special)
         spans = Spans(found.ids, list(_covered(text, found.offsets)), found.word_ids)
         return splits_of(text, spans, self.library, self.spelling, self._rank)
 
