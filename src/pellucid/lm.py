@@ -160,7 +160,8 @@ class LM:
 
     def logits(self, prompt: Prompt) -> Floats:
         """The logits after each token of a prompt, `[rows, vocab]` float32."""
-        return self.model.forward(Run([Segment(self._ids(prompt), wanted="all")]))
+        whole = Segment(self._ids(prompt), wanted="all")
+        return self.model.forward(Run([whole]))
 
     def score(self, prompt: Prompt) -> ScoreView:
         """The log-probability of each token after those before it, their sum, and the perplexity.
@@ -239,7 +240,8 @@ class LM:
         return checked_ids("prompt", ids, self.config.vocab_size)
 
     def _last_logits(self, prompt: Prompt) -> Floats:
-        last: Floats = self.model.forward(Run([Segment(self._ids(prompt))]))[0]  # [vocab]
+        whole = Segment(self._ids(prompt))
+        last: Floats = self.model.forward(Run([whole]))[0]  # [vocab]
         return last
 
     def _stream(self, events: Generator[Event, None, None]) -> Stream:
