@@ -1,20 +1,26 @@
-"""Run an open language model at full speed, and see, prove and change every step from text to text."""
+"""Run an open language model at full speed; see, prove and change every step of its answers."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pellucid.errors import PellucidError
     from pellucid.lm import LM, load
 
-__all__ = ["LM", "__version__", "load"]
+__all__ = ["LM", "PellucidError", "__version__", "load"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     # `pellucid --help` imports this package and must not pay for numpy.
     if name in ("LM", "load"):
-        from pellucid import lm
-
-        return getattr(lm, name)
+        return getattr(import_module("pellucid.lm"), name)
+    if name == "PellucidError":
+        return import_module("pellucid.errors").PellucidError
     raise AttributeError(f"module 'pellucid' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "errors"]

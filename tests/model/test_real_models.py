@@ -99,7 +99,7 @@ def model(request: pytest.FixtureRequest, real: Real) -> Model:
 
 def test_logits_of_a_paragraph_are_transformers(model: Model, real: Real) -> None:
     ids, truth = real.paragraph
-    assert relative_error(whole(model, ids), truth) <= BOUNDS[model.ops.name]
+    assert relative_error(whole(model, ids), truth) <= BOUNDS[model.backend.name]
 
 
 def test_logits_through_the_cache_are_transformers(model: Model, real: Real) -> None:
@@ -107,7 +107,7 @@ def test_logits_through_the_cache_are_transformers(model: Model, real: Real) -> 
     cache = model.new_cache()
     pieces = np.split(ids, np.cumsum([1] * 8 + [40, 7] + [1] * 4))
     parts = [model.forward(Run([Segment(piece, cache, "all")])) for piece in pieces]
-    assert relative_error(np.concatenate(parts), truth) <= BOUNDS[model.ops.name]
+    assert relative_error(np.concatenate(parts), truth) <= BOUNDS[model.backend.name]
 
 
 def test_logits_beyond_the_window_are_transformers(model: Model, real: Real) -> None:
@@ -115,7 +115,7 @@ def test_logits_beyond_the_window_are_transformers(model: Model, real: Real) -> 
     with torch.no_grad():
         truth = real.oracle(torch.tensor([ids]), logits_to_keep=1).logits[0].numpy()
     ours = model.forward(Run([Segment(ids)]))
-    assert relative_error(ours, truth) <= BOUNDS[model.ops.name]
+    assert relative_error(ours, truth) <= BOUNDS[model.backend.name]
 
 
 def test_greedy_text_is_transformers(model: Model, real: Real) -> None:

@@ -14,7 +14,7 @@ import transformers
 
 from pellucid.backends import backend
 from pellucid.model.model import Model
-from pellucid.model.ops import Ops
+from pellucid.model.backend import Backend
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 
@@ -37,9 +37,9 @@ class Tiny:
     def checkpoint(self) -> Checkpoint:
         return open_checkpoint(self.folder)
 
-    def open(self, ops: Ops | str) -> Model:
-        ops = backend(ops) if isinstance(ops, str) else ops
-        return Model.open(self.checkpoint(), ops, context_length=self.variant.context_length)
+    def open(self, computes: Backend | str) -> Model:
+        computes = backend(computes) if isinstance(computes, str) else computes
+        return Model.open(self.checkpoint(), computes, context_length=self.variant.context_length)
 
 
 def make_tiny(name: str, variant: Variant, folder: Path) -> Tiny:

@@ -8,12 +8,19 @@ from importlib.util import find_spec
 from pellucid.errors import BackendError, ParameterError
 from pellucid.model.backend import Backend
 
-BACKENDS = ("native", "reference", "torch")
-DTYPES = ("float32", "bfloat16")
+# name -> the options it takes; each is a module here, with a class of that name
+BACKENDS = {"native": ("threads", "quantize"), "reference": (), "torch": ("dtype", "device")}
 
 
-def backend(name: str = "native", *, dtype: str = "float32", device: str = "cpu") -> Backend:
-    """A backend by name, computing in `dtype` on `device`; only torch has a choice of these.
+def backend(
+    name: str = "native",
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    quantize: str | None = None,
+) -> Backend:
+    """A backend by name. `dtype` and `device` are torch's, `threads` and `quantize` native's.
 
     Raises ParameterError for a name or a combination there is none of, and BackendError where
     what it needs is not installed.
@@ -22,24 +29,16 @@ def backend(name: str = "native", *, dtype: str = "float32", device: str = "cpu"
     'reference'
     >>> backend("reference", dtype="bfloat16")
     Traceback (most recent call last):
-    pellucid.errors.ParameterError: dtype: the reference backend computes in float32 only
+    pellucid.errors.ParameterError: dtype: has no effect with the reference backend
     """
     if name not in BACKENDS:
         raise ParameterError("backend", f"must be one of {', '.join(BACKENDS)}, not {name!r}")
-    if dtype not in DTYPES:
-        raise ParameterError("dtype", f"must be one of {', '.join(DTYPES)}, not {dtype!r}")
-    if name == "torch":
-        return _torch(dtype, device)
-    if dtype != "float32":
-        raise ParameterError("dtype", f"the {name} backend computes in float32 only")
-    if device != "cpu":
-        raise ParameterError("device", f"the {name} backend computes on the cpu only")
-    made: Backend = getattr(import_module(f"pellucid.backends.{name}"), name.capitalize())()
-    return made
-
-
-def _torch(dtype: str, device: str) -> Backend:
-    if find_spec("torch") is None:
+    if name == "torch" and find_spec("torch") is None:
         raise BackendError("the torch backend needs torch: pip install 'pellucid[torch]'")
-    made: Backend = import_module("pellucid.backends.torch").Torch(dtype, device)
+    options = {"dtype": dtype, "device": device, "threads": threads, "quantize": quantize}
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in BACKENDS[name]:
+            raise ParameterError(option, f"has no effect with the {name} backend")
+    made: Backend = getattr(import_module(f"pellucid.backends.{name}"), name.capitalize())(**given)
     return made

@@ -15,8 +15,10 @@ from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.forward import Weights
 from pellucid.model.run import Run
+from pellucid.weights.quantise import quantised
 from pellucid.weights.tensor import Floats, Tensor
 
+_PACKED = {"q8": "Q8_0", "q4": "Q4_1"}
 _ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
 _ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 
@@ -25,26 +27,40 @@ class Native:
     """Packs weights, and runs the forward as a plan of the native module.
 
     `threads` are those this process may use, unless given. `isa` is one of `_native.available()`,
-    the best by default; the environment variable PELLUCID_ISA says it too.
+    the best by default; the environment variable PELLUCID_ISA says it too. `quantize` packs the
+    matrices of a file that holds floats: "q8", or "q4" (then the vocabulary's to 8 bits).
     """
 
     name = "native"
 
-    def __init__(self, threads: int | None = None, isa: str | None = None) -> None:
+    def __init__(
+        self, threads: int | None = None, isa: str | None = None, quantize: str | None = None
+    ) -> None:
+        if quantize not in (None, *_PACKED):
+            raise ParameterError(
+                "quantize", f"must be one of {', '.join(_PACKED)}, not {quantize!r}"
+            )
+        self.quantize = quantize
         isa = isa or os.environ.get("PELLUCID_ISA", "")
         known = _native.available()
         if isa and isa not in known:
             raise ParameterError("isa", f"must be one of {', '.join(known)} here, not {isa!r}")
         self.engine = _native.Engine(threads or _cores(), isa)
 
-    def weight(self, tensor: Tensor) -> Any:
+    def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> Any:
         """A matrix in tiles, as its kind packs it; a vector as float32."""
         if len(tensor.shape) == 1:
             return tensor.float32()
+        if self.quantize and tensor.kind.block_size == 1:
+            tensor = quantised(tensor, "Q8_0" if vocabulary else _PACKED[self.quantize])
         if not _native.can_pack(tensor.kind.name, tensor.shape[-1]):
             tensor = Tensor.of(tensor.name, tensor.float32())
         rows, columns = tensor.shape
         return self.engine.pack(tensor.kind.name, np.ascontiguousarray(tensor.data), rows, columns)
+
+    def norm_weight(self, tensor: Tensor) -> Floats:
+        """A vector of float32."""
+        return tensor.float32()
 
     def cache(self, config: ModelConfig) -> KeyValues:
         """Pages of float16 keys and values, shared by forks until written."""

@@ -26,7 +26,10 @@ class Reference(Eager):
 
     name = "reference"
 
-    def weight(self, tensor: Tensor) -> F:
+    def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> F:
+        return tensor.float32()
+
+    def norm_weight(self, tensor: Tensor) -> F:
         return tensor.float32()
 
     def embed(self, table: F, ids: Ids) -> F:

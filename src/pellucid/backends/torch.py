@@ -32,6 +32,8 @@ class Torch(Eager):
     name = "torch"
 
     def __init__(self, dtype: str = "float32", device: str = "cpu") -> None:
+        if dtype not in ("float32", "bfloat16"):
+            raise ParameterError("dtype", f"must be float32 or bfloat16, not {dtype!r}")
         self.dtype: torch.dtype = getattr(torch, dtype)
         try:
             self.device = torch.device(device)
@@ -44,8 +46,11 @@ class Torch(Eager):
         context: AbstractContextManager[object] = torch.inference_mode()
         return context
 
-    def weight(self, tensor: Tensor) -> T:
+    def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> T:
         return torch.from_numpy(tensor.float32()).to(self.device, self.dtype)
+
+    def norm_weight(self, tensor: Tensor) -> T:
+        return torch.from_numpy(tensor.float32()).to(self.device)
 
     def embed(self, table: T, ids: Ids) -> T:
         return functional.embedding(self._ids(ids), table)
@@ -58,8 +63,8 @@ class Torch(Eager):
         if kind == "layer":
             x = x - x.mean(-1, keepdim=True)
         x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
-        y: T = x * norm.weight.float()
-        return (y if norm.bias is None else y + norm.bias.float()).to(self.dtype)
+        y: T = x * norm.weight
+        return (y if norm.bias is None else y + norm.bias).to(self.dtype)
 
     def split(self, x: T, heads: int) -> T:
         return x.view(len(x), heads, -1)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import click
 
 from pellucid import __version__
-from pellucid.errors import PellucidError
+from pellucid.cli.wording import as_typed
+from pellucid.errors import ParameterError, PellucidError
 
 # name -> where its click command is, and its line in `pellucid --help`: help loads no command.
 COMMANDS = {
@@ -45,12 +48,23 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
             near = get_close_matches(args[0], COMMANDS, 1)
             hint = f"did you mean {near[0]!r}?" if near else "see `pellucid --help`"
-            ctx.fail(f"no such command: {args[0]!r}; {hint}")
+            raise click.UsageError(f"no such command: {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ParameterError as error:
+            raise click.UsageError(self._in_options(ctx, error)) from error
+
+    def _in_options(self, ctx: click.Context, error: ParameterError) -> str:
+        """A message about parameters in the words of the command that was called."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        params = command.params if command else []
+        options = [p.name for p in params if isinstance(p, click.Option) and p.name]
+        return as_typed(str(error), options)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -60,7 +74,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command takes --help and --json. The default model is fetched once (98 MB).",
+    epilog="Every command takes --help and --json. The default model, of 98 MB, is fetched once.",
 )
 @click.version_option(__version__, "-V", "--version", message="pellucid %(version)s")
 def cli() -> None:
@@ -72,18 +86,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 success, 1 failure, 2 usage, 130 after Ctrl-C, 141 when the reader of a pipe went away.
     """
-    _speak_utf8()
+    _prepare_streams()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(arguments, prog_name="pellucid", standalone_mode=False)
+        code = cli.main(given or ["--help"], prog_name="pellucid", standalone_mode=False)
         sys.stdout.flush()
     except PellucidError as error:
         return _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        return _fail(error.format_message(), error.exit_code)
+    except click.UsageError as error:
+        return _fail(_usage(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", 130)
-    except BrokenPipeError:
-        return _quiet()
+    except (BrokenPipeError, SystemExit) as error:
+        _abandon_stdout()
+        # Click and rich exit with 1 where they meet a closed pipe; completion exits with 0.
+        return 0 if isinstance(error, SystemExit) and not error.code else 141
+    except OSError as error:
+        _abandon_stdout()
+        return _fail(str(error), 1)
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error}".removesuffix(": "), 1)
     return code if isinstance(code, int) else 0
 
 
@@ -92,14 +114,41 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _quiet() -> int:
-    # Python flushes stdout once more at exit, and must find somewhere to write.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
+def _usage(error: click.UsageError) -> str:
+    """What click says about a command line, as one line in our manner."""
+    message, hint = error.format_message().rstrip("."), ""
+    if error.ctx:
+        message = message[0].lower() + message[1:]
+        hint = f"; see `{error.ctx.command_path} --help`"
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option: {error.option_name}"
+        near = get_close_matches(error.option_name, error.possibilities or (), 1)
+        if near:
+            hint = f"; did you mean {near[0]}?"
+        elif not error.option_name.startswith("--"):
+            hint = f"; a text that begins with - goes after --{hint}"
+    return message + hint
 
 
-def _speak_utf8() -> None:
-    # A Windows console, or LANG=C, would refuse most of the world's text.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+def _abandon_stdout() -> None:
+    """Python flushes stdout once more at exit, and must find somewhere to write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_streams() -> None:
+    """Make the three streams speak UTF-8: a Windows console, or LANG=C, would refuse most of the
+    world's text. One that was closed becomes one that leads nowhere.
+    """
+    for name, mode, errors in (
+        ("stdin", "r", "surrogateescape"),
+        ("stdout", "w", "backslashreplace"),
+        ("stderr", "w", "backslashreplace"),
+    ):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors=errors)

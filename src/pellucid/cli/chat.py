@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pellucid.cli.options import load, print_json, read_text, running, sampling
-from pellucid.cli.stream import write_stream
-from pellucid.errors import PellucidError
+from pellucid.cli.options import (
+    LARGEST_INPUT_BYTES,
+    decoded,
+    load,
+    print_json,
+    ready,
+    running,
+    text_given,
+)
+from pellucid.cli.sampling import Grouped, generation, sampling
+from pellucid.cli.stream import remark, write_stream
+from pellucid.errors import ParameterError, PellucidError
 
 if TYPE_CHECKING:
-    from pellucid.lm import LM, Conversation
+    from pellucid.lm import Conversation
+    from pellucid.look.generation import GenerationView
 
 _HELP = """/clear  begin again
-/undo   forget the last turn
+/undo   forget the last question and its answer
 /exit   leave; so does Ctrl-D
 Ctrl-C  stops an answer"""
 
 
-@click.command()
-@click.argument("message", required=False)
-@click.option("--system", metavar="TEXT", help="What the model is told before the conversation.")
+@click.command(cls=Grouped)
+@click.argument("message", required=False, callback=text_given)
+@click.option(
+    "--system",
+    metavar="TEXT",
+    callback=text_given,
+    help="What the model is told before the conversation.",
+)
 @sampling
 @running
 def chat(message: str | None, system: str | None, as_json: bool, **options: Any) -> None:
@@ -33,76 +48,100 @@ def chat(message: str | None, system: str | None, as_json: bool, **options: Any)
     With MESSAGE, answer it and end; a MESSAGE of - is read from standard input. Without one, go on
     until Ctrl-D; lines from a pipe are turns of one conversation.
     """
+    given = generation(options)
     lm = load(options)
-    turns = iter([read_text(message) or ""]) if message is not None else _typed(lm, as_json)
-    conversation = lm.conversation(system)
-    for text in turns:
-        if text.startswith("/") and message is None:
-            if not _command(text, conversation):
+    lm.chat_ids([{"role": "user", "content": message or ""}])  # no template? then say so at once
+    conversation = ready(lm).conversation(system)
+    if message is not None:
+        _answer(conversation, message, as_json, given)
+    elif sys.stdin.isatty():
+        _talk(conversation, as_json, given)
+    else:
+        for line in _lines():
+            _answer(conversation, line, as_json, given)
+
+
+def _answer(
+    conversation: Conversation, text: str, as_json: bool, given: dict[str, Any]
+) -> GenerationView:
+    """Answer, or stop at Ctrl-C: what was seen until then joins the conversation."""
+    with closing(conversation.say(text, **given)) as stream:
+        if as_json:
+            print_json(stream.finish().to_dict())
+        else:
+            write_stream(stream)
+        return stream.finish()
+
+
+def _talk(conversation: Conversation, as_json: bool, given: dict[str, Any]) -> None:
+    """Answer a person at a terminal until the person leaves."""
+    with suppress(ImportError):  # Windows has none
+        import readline  # noqa: F401  (gives input() history and editing)
+    remark(f"{conversation.lm.name}. /help for commands, Ctrl-D to leave.")
+    for text in _typed():
+        if text.startswith("/"):
+            if not _command(text.split()[0], conversation):
                 return
             continue
         try:
-            _answer(conversation, text, as_json, options)
+            _explain(_answer(conversation, text, as_json, given))
+        except KeyboardInterrupt:
+            remark("stopped")
         except PellucidError as error:
-            if message is not None or not sys.stdin.isatty():
-                raise
-            click.echo(f"pellucid: {error}", err=True)
+            full = isinstance(error, ParameterError) and error.parameter == "prompt"
+            hint = "; /clear begins again" if full else ""
+            click.echo(f"pellucid: {error}{hint}", err=True)
 
 
-def _answer(conversation: Conversation, text: str, as_json: bool, given: dict[str, Any]) -> None:
-    events = conversation.say(text, **given)
-    if as_json:
-        *_, last = events
-        assert last.generation
-        print_json(last.generation.to_dict())
-        return
-    try:
-        write_stream(event.text for event in events)
-    except KeyboardInterrupt:
-        if not sys.stdin.isatty():
-            raise
-    finally:
-        events.close()  # what was seen of a stopped answer joins the conversation
-
-
-def _typed(lm: LM, as_json: bool) -> Iterator[str]:
-    """The lines that a person types, or that come through a pipe."""
-    lm.chat_ids([{"role": "user", "content": ""}])  # no template? then say so before anything else
-    terminal = sys.stdin.isatty()
-    if terminal:
-        _ready(lm)
+def _typed() -> Iterator[str]:
+    """The lines that a person types."""
     while True:
         try:
-            line = input("> ") if terminal else sys.stdin.readline()
+            line = _line()
         except EOFError:
-            click.echo()
-            return
-        if not terminal and not line:
+            click.echo(err=True)
             return
         if line.strip():
-            yield line.rstrip("\r\n")
+            yield line
 
 
-def _ready(lm: LM) -> None:
-    with suppress(ImportError):  # Windows has none
-        import readline  # noqa: F401  (gives input() history and editing)
-    _ = lm.model  # read the weights before the first question, not after
-    click.secho(
-        f"{lm.checkpoint.path.stem}. /help for commands, Ctrl-D to leave.", dim=True, err=True
-    )
+def _line() -> str:
+    if sys.stdout.isatty():
+        return input("> ")
+    click.echo("> ", nl=False, err=True)  # input() would write it among the answers
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")
 
 
-def _command(text: str, conversation: Conversation) -> bool:
+def _lines() -> Iterator[str]:
+    """The lines that come through a pipe."""
+    while data := sys.stdin.buffer.readline(LARGEST_INPUT_BYTES + 1):
+        line = decoded(data).rstrip("\r\n")
+        if line.strip():
+            yield line
+
+
+def _explain(answer: GenerationView) -> None:
+    """Say why an answer ends in the middle of a sentence."""
+    if answer.finish_reason == "length":
+        remark(f"cut after {len(answer.ids)} tokens: --max-new-tokens or the context ends here")
+
+
+def _command(name: str, conversation: Conversation) -> bool:
     """Do what a line such as /clear says; whether to go on."""
-    match text.split(maxsplit=1)[0]:
+    match name:
         case "/exit" | "/quit" | "/bye":
             return False
         case "/clear":
             conversation.clear()
+            remark("begun again")
         case "/undo":
             conversation.undo()
+            remark(f"{len(conversation.messages)} messages left")
         case "/help":
-            click.echo(_HELP, err=True)
+            remark(_HELP)
         case unknown:
-            click.echo(f"pellucid: no such command: {unknown}; /help lists them", err=True)
+            remark(f"no such command: {unknown}; /help lists them")
     return True

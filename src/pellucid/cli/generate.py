@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
-from pellucid.cli.options import load, print_json, running, sampling, text_argument
+from pellucid.cli.options import load, print_json, ready, running, text_argument
+from pellucid.cli.sampling import Grouped, generation, sampling
+from pellucid.cli.stream import remark, write_stream
 
 
-@click.command()
+@click.command(cls=Grouped)
 @text_argument
 @sampling
 @running
@@ -19,10 +22,13 @@ def generate(text: str, as_json: bool, **options: Any) -> None:
     Giving --temperature, --top-k, --top-p or the like means sampling; giving none of them takes
     the likeliest token each time. A TEXT of - is read from standard input.
     """
-    from pellucid.cli.stream import write_stream
-
-    lm = load(options)
+    given = generation(options)
+    lm = ready(load(options))
+    stream = lm.stream(text, **given)
     if as_json:
-        print_json(lm.generate(text, **options).to_dict())
-    else:
-        write_stream(lm.stream(text, **options), before=text)
+        print_json(stream.finish().to_dict())
+        return
+    write_stream(stream, before=text)
+    seed = stream.finish().seed
+    if seed is not None and given["seed"] is None and sys.stdout.isatty():
+        remark(f"--seed {seed} repeats this")

@@ -1,4 +1,4 @@
-"""What commands share: the model, where it runs, JSON, the text, the table of parameters."""
+"""What commands share: the model and where it runs, the text, and how a result is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pellucid.choose.values import Flag, Ids, Integer, Kind, Number, Texts
+from pellucid.cli.stream import noticed
 from pellucid.errors import TextError
 
 if TYPE_CHECKING:
@@ -29,11 +29,16 @@ def running(command: Command) -> Command:
     """The options of every command that runs a model."""
     for option in reversed((
         model_option,
-        click.option("--backend", type=click.Choice(["reference", "torch"]), default="reference",
-                     show_default=True, help="NumPy, or PyTorch."),
-        click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32",
-                     show_default=True, help="The numbers that torch computes with."),
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ..."),
+        click.option("--backend", type=click.Choice(["native", "reference", "torch"]),
+                     default="native", show_default=True,
+                     help="C++; NumPy, the specification; PyTorch."),
+        click.option("--threads", type=int, metavar="N",
+                     help="native: processors to use; all of them unless given."),
+        click.option("--quantize", type=click.Choice(["q8", "q4"]),
+                     help="native: pack a file of floats to 8 or 4 bits."),
+        click.option("--dtype", type=click.Choice(["float32", "bfloat16"]),
+                     help="torch: what to compute with; float32 unless given."),
+        click.option("--device", help="torch: cpu, cuda, cuda:1 ...; the cpu unless given."),
         click.option("--context-length", type=int, metavar="N",
                      help="Open the model for this many tokens; the default is the model's own."),
         json_option,
@@ -43,68 +48,54 @@ def running(command: Command) -> Command:
 
 
 def load(options: dict[str, Any]) -> LM:
-    """The model that the options of `running` ask for; takes them out of `options`."""
+    """The model that the options of `running` ask for; its weights are not read yet."""
     from pellucid.lm import load
 
-    names = ("backend", "dtype", "device", "context_length")
-    return load(options.pop("model"), **{name: options.pop(name) for name in names})
+    names = ("backend", "threads", "quantize", "dtype", "device", "context_length")
+    return load(options["model"], **{name: options[name] for name in names})
+
+
+def ready(lm: LM) -> LM:
+    """The model with its weights read; a person in front of a terminal hears if that takes long."""
+    with noticed(f"reading {lm.name} ..."):
+        _ = lm.model
+    return lm
 
 
 def text_argument(command: Command) -> Command:
     """A TEXT argument; - reads standard input."""
-    return click.argument("text", callback=lambda _ctx, _param, value: read_text(value))(command)
+    return click.argument("text", callback=text_given)(command)
 
 
-def read_text(value: str | None) -> str | None:
-    """The text that was typed, or for - all of standard input, less one line end at its end.
+def text_given(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The text that was typed, or for - all of standard input, less one line end at its end."""
+    if value is None:
+        return None
+    if value == "-":
+        data = sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1)
+        return decoded(data).removesuffix("\n").removesuffix("\r")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        name = param.opts[0] if isinstance(param, click.Option) else param.opts[0].upper()
+        raise TextError(f"{name} is not UTF-8 from character {error.start} on") from None
+    return value
 
-    Bytes are kept as they are: a carriage return is part of the text.
+
+def decoded(data: bytes) -> str:
+    r"""Bytes of standard input as text, kept as they are: a carriage return is part of the text.
+
+    >>> decoded(b"caf\xe9.")
+    Traceback (most recent call last):
+    pellucid.errors.TextError: standard input is not UTF-8: byte 3: invalid continuation byte
     """
-    if value != "-":
-        return value
-    data = sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1)
     if len(data) > LARGEST_INPUT_BYTES:
         raise TextError(f"standard input is larger than {LARGEST_INPUT_BYTES >> 20} MiB")
     try:
-        text = data.decode("utf-8")
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise TextError(
-            f"standard input is not UTF-8: byte {error.start}: {error.reason}"
-        ) from error
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def sampling(command: Command) -> Command:
-    """One option for each row of the table of generation parameters."""
-    from pellucid.choose.parameters import PARAMETERS
-
-    for row in reversed(PARAMETERS.values()):
-        dashed = row.name.replace("_", "-")
-        flag = f"--{dashed}/--no-{dashed}" if isinstance(row.kind, Flag) else f"--{dashed}"
-        help_text = f"{row.doc[0].upper()}{row.doc[1:]}."
-        command = click.option(flag, row.name, default=None, help=help_text, **_kind(row.kind))(
-            command
-        )
-    return command
-
-
-def _kind(kind: Kind) -> dict[str, Any]:
-    """How click reads a value; the table checks its range."""
-    match kind:
-        case Flag():
-            return {"is_flag": True}
-        case Number():
-            return {"type": float, "metavar": "NUMBER"}
-        case Integer():
-            return {"type": int, "metavar": "N"}
-        case Texts():
-            return {"multiple": True, "metavar": "TEXT", "callback": _none_if_empty}
-        case Ids():
-            return {"multiple": True, "type": int, "metavar": "ID", "callback": _none_if_empty}
-
-
-def _none_if_empty(_ctx: click.Context, _param: click.Parameter, values: Any) -> Any:
-    return values or None
+        reason = f"byte {error.start}: {error.reason}"
+        raise TextError(f"standard input is not UTF-8: {reason}") from None
 
 
 def show(view: View, as_json: bool) -> None:
@@ -117,7 +108,8 @@ def show(view: View, as_json: bool) -> None:
     console = Console()
     with console.capture() as captured:  # click writes it, and so a closed pipe is its matter
         console.print(view)
-    click.echo("\n".join(line.rstrip() for line in captured.get().split("\n")), nl=False)
+    lines = (line.rstrip() for line in captured.get().split("\n"))
+    click.echo("\n".join(lines), nl=False, color=True)  # rich has decided about colours already
 
 
 def print_json(value: Any) -> None:

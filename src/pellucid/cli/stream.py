@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import click
+
+_NOTICED_AFTER = 0.8  # seconds; the default model is read in less
 
 
 def write_stream(pieces: Iterable[str], before: str = "") -> None:
@@ -18,10 +22,46 @@ def write_stream(pieces: Iterable[str], before: str = "") -> None:
     if terminal:
         from pellucid.look.visible import harmless
 
-        click.echo(click.style(harmless(before), dim=True), nl=False)
+        click.echo(styled(harmless(before), dim=True), nl=False)
     try:
         for piece in pieces:
             click.echo(harmless(piece) if terminal else piece, nl=False)
             sys.stdout.flush()
     finally:
         click.echo()
+
+
+def styled(text: str, **style: bool) -> str:
+    """The text dim or bold, unless the terminal is one that would show the escapes."""
+    return text if os.environ.get("TERM") in ("dumb", "unknown") else click.style(text, **style)
+
+
+def remark(text: str) -> None:
+    """A quiet line on standard error, beside the answer."""
+    click.echo(styled(text, dim=True), err=True)
+
+
+@contextmanager
+def noticed(text: str) -> Iterator[None]:
+    """Say on a terminal what keeps a person waiting, once it does; wiped away when it is done."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    import threading
+
+    said = threading.Event()
+
+    def say() -> None:
+        click.echo(text, nl=False, err=True)
+        said.set()
+
+    timer = threading.Timer(_NOTICED_AFTER, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if said.is_set():
+            click.echo("\r" + " " * len(text) + "\r", nl=False, err=True)

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from pellucid.cli.options import json_option, load, model_option, running, show, text_argument
+from pellucid.cli.options import (
+    json_option,
+    load,
+    model_option,
+    ready,
+    running,
+    show,
+    text_argument,
+)
 
 
 @click.command()
@@ -40,7 +48,7 @@ def next_(text: str, top: int, as_json: bool, **options: Any) -> None:
 
     A TEXT of - is read from standard input.
     """
-    show(load(options).next(text, top=top), as_json)
+    show(ready(load(options)).next(text, top=top), as_json)
 
 
 @click.command()
@@ -51,4 +59,4 @@ def score(text: str, as_json: bool, **options: Any) -> None:
 
     A TEXT of - is read from standard input.
     """
-    show(load(options).score(text), as_json)
+    show(ready(load(options)).score(text), as_json)

@@ -18,8 +18,18 @@ class Backend(Protocol):
 
     name: str
 
-    def weight(self, tensor: Tensor) -> Array:
-        """Place a stored tensor where this backend computes, `tensor.shape`."""
+    def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> Array:
+        """Place a stored tensor where this backend computes, `tensor.shape`.
+
+        `vocabulary` marks the embedding and the output matrix, which packing treats with care.
+        """
+
+    def norm_weight(self, tensor: Tensor) -> Array:
+        """Place the gain or the bias of a norm, always in float32.
+
+        Norms are computed in float32, and a gain that is stored less one, as Gemma's are, would
+        lose bits of what was stored in bfloat16.
+        """
 
     def cache(self, config: ModelConfig) -> KeyValues:
         """Room for the keys and values of one sequence."""

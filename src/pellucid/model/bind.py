@@ -163,7 +163,7 @@ def load_weights(bound: Bound, config: ModelConfig, backend: Backend) -> Weights
     """Place every bound tensor where the backend computes."""
 
     def array(name: str) -> Array:
-        return backend.weight(bound[name])
+        return backend.weight(bound[name], vocabulary=name in ("embed.weight", "head.weight"))
 
     def optional(name: str) -> Array | None:
         return array(name) if name in bound else None
@@ -172,8 +172,10 @@ def load_weights(bound: Bound, config: ModelConfig, backend: Backend) -> Weights
         return Linear(array(f"{name}.weight"), optional(f"{name}.bias"))
 
     def norm(name: str) -> Norm | None:
-        weight = f"{name}.weight"
-        return Norm(array(weight), optional(f"{name}.bias")) if weight in bound else None
+        gain, bias = bound.get(f"{name}.weight"), bound.get(f"{name}.bias")
+        if gain is None:
+            return None
+        return Norm(backend.norm_weight(gain), None if bias is None else backend.norm_weight(bias))
 
     embed = array("embed.weight")
     final = norm("final_norm")

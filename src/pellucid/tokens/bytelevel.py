@@ -60,6 +60,8 @@ def pairs_of(lines: Iterable[str], path: str | Path) -> list[Pair]:
 
 def vocab_of(value: Mapping[str, Any], path: str | Path) -> dict[str, int]:
     """The object of a vocab.json, whose ids must be whole numbers that come once each."""
+    if not value:
+        raise FormatError(path, "vocabulary", "is empty")
     owner: dict[int, str] = {}
     for piece, number in value.items():
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 31:

@@ -79,6 +79,7 @@ def _scored(fields: _Fields, method: Any) -> Tokenizer:
         space_prefix=space_prefix,
         trims_spaces=fields.flag("remove_extra_whitespaces", default=False),
         charsmap=fields.charsmap(),
+        strips_right=fields.stripping(texts),
     )
     library = scored.library_of(fields.path, vocabulary)
 
@@ -192,6 +193,16 @@ class _Fields:
         if value.itemsize != 1:
             raise self.error("precompiled_charsmap", "should be an array of bytes")
         return bytes(value.tobytes())
+
+    def stripping(self, texts: Sequence[str]) -> frozenset[str]:
+        """Tokens that take the whitespace behind them away. GGUF has no field for it, so that
+        llama.cpp goes by the model's name: Phi-3's tokenizer.json has it for most of its own.
+        """
+        name = str(self._metadata.get("general.name", "")).lower()
+        if "phi-3" not in name and "phi3" not in name:
+            return frozenset()
+        added = scored.added_tokens(texts, self.types())
+        return frozenset(t.text for t in added) - {"<unk>", "<s>", "<|endoftext|>"}
 
     def around(
         self, special: SpecialIds, *, bos: bool = False, eos: bool = False

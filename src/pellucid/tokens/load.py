@@ -15,8 +15,8 @@ from pellucid.weights.strict_json import parse_object
 
 # How the tokenizers that come as vocab.json and merges.txt split words: the `pre` of GGUF.
 _CLASSES = {
-    None: "gpt-2", "GPT2Tokenizer": "gpt-2", "CodeGenTokenizer": "gpt-2", "GPTNeoXTokenizer": "mpt",
-    "PhiTokenizer": "gpt-2", "PreTrainedTokenizerFast": "gpt-2", "Qwen2Tokenizer": "qwen2",
+    "GPT2Tokenizer": "gpt-2", "CodeGenTokenizer": "gpt-2", "PhiTokenizer": "gpt-2",
+    "PreTrainedTokenizer": "gpt-2", "GPTNeoXTokenizer": "mpt", "Qwen2Tokenizer": "qwen2",
 }  # fmt: skip
 
 
@@ -80,12 +80,7 @@ def _from_vocab_json(data: bytes, checkpoint: Checkpoint, path: Path) -> Tokeniz
     from pellucid.tokens.pretokenizers import pre_named  # noqa: PLC0415
 
     roles = Roles.of(checkpoint)
-    kind = roles.config.get("tokenizer_class")
-    name = kind.removesuffix("Fast") if isinstance(kind, str) else None
-    if name not in _CLASSES and kind not in _CLASSES:
-        reason = f"{kind!r:.60} cannot be made of vocab.json and merges.txt; tokenizer.json can"
-        raise UnsupportedError(f"{path.parent}: tokenizer_config.json: {reason} be used instead")
-    pre = pre_named(_CLASSES.get(name) or _CLASSES[kind], path)
+    pre = pre_named(_way_of(roles.config.get("tokenizer_class"), path), path)
     vocab = bytelevel.vocab_of(parse_object(data, path), path)
     text = checkpoint.read("merges.txt")
     if text is None:
@@ -103,6 +98,15 @@ _FILES = {
     "tokenizer.model": _from_sentencepiece,
     "vocab.json": _from_vocab_json,
 }
+
+
+def _way_of(kind: object, path: Path) -> str:
+    """The name of the way to split words that a tokenizer class of transformers has."""
+    name = "GPT2Tokenizer" if kind is None else str(kind).removesuffix("Fast")
+    if name not in _CLASSES:
+        reason = f"{kind!r:.60} cannot be made of vocab.json and merges.txt; tokenizer.json can"
+        raise UnsupportedError(f"{path.parent}: tokenizer_config.json: {reason} be used instead")
+    return _CLASSES[name]
 
 
 def _around(tokenizer: Tokenizer, roles: Roles) -> Tokenizer:

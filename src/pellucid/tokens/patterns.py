@@ -1,7 +1,9 @@
 """Refuses regular expressions that could take for ever: tokenizer files bring their own.
 
 Oniguruma, which the tokenizers library uses, tries one way after the other, so `(a+)+b` takes 2^n
-steps for n times "a". A pattern passes if there are few ways through it:
+steps for n times "a". It gives up (and the library panics) after ten million steps at one place of
+the text, which is one second for one place of perhaps a million. A pattern passes if there are
+few ways through it:
 
 - what is repeated as a group must be deterministic: at each character at most one way to go on
   (Brueggemann-Klein and Wood 1998, "One-unambiguous regular languages");

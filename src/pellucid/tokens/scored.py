@@ -7,7 +7,7 @@ from the fields of a GGUF file, which hold the same things.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +43,12 @@ class Scored:
     space_prefix: bool
     trims_spaces: bool = False
     charsmap: bytes = field(default=b"", repr=False)
+    strips_right: frozenset[str] = frozenset()  # tokens that take the whitespace behind them away
+
+    def added(self) -> list[Added]:
+        """The pieces that are matched as a whole."""
+        tokens = added_tokens(self.texts, self.types)
+        return [replace(t, strips_right=t.text in self.strips_right) for t in tokens]
 
 
 def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()) -> Library:
@@ -56,7 +62,7 @@ def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()
         path,
         partial(_MODELS[vocabulary.method], vocabulary),
         len(vocabulary.texts),
-        [*added_tokens(vocabulary.texts, vocabulary.types), *extra],
+        [*vocabulary.added(), *extra],
         normalizers=lambda: _normalizers(vocabulary),
         growth=growth,
     )

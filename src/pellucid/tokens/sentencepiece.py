@@ -62,6 +62,8 @@ def read_model(data: bytes, path: str | Path) -> Model:
         elif number in settings:
             found = _fields(bytes(value), path, "settings")
             settings[number].update({field: item for field, _, item in found})
+    if not texts:
+        raise FormatError(path, "", "not a SentencePiece model: it holds no pieces")
     trainer, normalizer = settings[_TRAINER], settings[_NORMALIZER]
     ids = [_id(trainer.get(field, default)) for field, default in _ID_DEFAULTS.items()]
     vocabulary = Scored(

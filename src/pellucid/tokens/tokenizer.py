@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from pellucid.errors import TextError, UnsupportedError
-from pellucid.tokens.library import Encoded, Library
+from pellucid.tokens.library import Encoded, Library, Spans
 from pellucid.tokens.merges import Rank, Split
 from pellucid.tokens.spelling import Spelling, byte_letters, byte_level
 from pellucid.tokens.stream import ByteDecoder, Decoder, TextDecoder
@@ -131,15 +132,15 @@ class Tokenizer:
 
         Raises TextError for lone surrogates and for more than `MAX_CHARACTERS`.
         """
-        ids = self._encode(text, parse_special).ids
+        ids = self._encode(text, parse_special=parse_special).ids
         return [*self.prefix, *ids, *self.suffix] if add_special_tokens else ids
 
     def tokens(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = False
     ) -> list[Token]:
         """The same tokens as `encode` gives, each with its text, bytes and place."""
-        found = self._encode(text, parse_special)
-        placed = list(zip(found.ids, found.offsets, strict=True))
+        found = self._encode(text, parse_special=parse_special)
+        placed = list(zip(found.ids, _covered(text, found.offsets), strict=True))
         if add_special_tokens:
             before = [(i, (0, 0)) for i in self.prefix]
             after = [(i, (len(text), len(text))) for i in self.suffix]
@@ -206,7 +207,7 @@ class Tokenizer:
         letters = byte_letters().items()
         return frozenset(byte for letter, byte in letters if self.library.id_of(letter) is None)
 
-    def split(self, text: str) -> list[Split]:
+    def split(self, text: str, *, parse_special: bool = False) -> list[Split]:
         """How each word of the text was split, merge by merge, by our own plain BPE, whose
         pieces have been compared with the tokenizer's.
 
@@ -215,13 +216,15 @@ class Tokenizer:
         """
         if self._rank is None:
             raise UnsupportedError("this tokenizer does not work by merges, so none can be shown")
-        return splits_of(text, self._encode(text, False), self.library, self.spelling, self._rank)
+        found = self._encode(text, parse_special=parse_special)
+        spans = Spans(found.ids, list(_covered(text, found.offsets)), found.word_ids)
+        return splits_of(text, spans, self.library, self.spelling, self._rank)
 
     @cached_property
     def _rank(self) -> Rank | None:
         return self.ranks() if self.ranks else None
 
-    def _encode(self, text: str, parse_special: bool) -> Encoded:
+    def _encode(self, text: str, *, parse_special: bool) -> Encoded:
         most = MAX_CHARACTERS // self.library.growth
         if len(text) > most:
             raise TextError(
@@ -243,3 +246,19 @@ class Tokenizer:
         if piece is None:
             raise TextError(f"no token has id {token_id}: ids are 0 to {self.vocab_size - 1}")
         return piece
+
+
+def _covered(text: str, spans: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """The spans, with characters that NFC joined to the one before them.
+
+    The library says that the token of a composed "e" + U+0301 covers the "e" alone.
+    """
+    if unicodedata.is_normalized("NFC", text):
+        return spans
+    starts = [*(start for start, _ in spans[1:]), len(text)]
+    joined = {
+        end: start
+        for (_, end), start in zip(spans, starts, strict=True)
+        if start > end > 0 and not unicodedata.is_normalized("NFC", text[end - 1 : start])
+    }
+    return [(start, joined.get(end, end)) for start, end in spans]

@@ -65,8 +65,7 @@ def read_tokenizer_json(data: bytes, path: str | Path, extra: Sequence[Added] = 
 
     with guarded(lambda reason: FormatError(path, "tokenizer", reason)):
         tokenizer = _open(data, [token for token in added if token.text not in held])
-        prefix, suffix = _around(tokenizer, path)
-        tokenizer.post_processor = None  # it would also trim spaces from offsets
+        prefix, suffix = _without_post_processor(tokenizer, path)
         pieces = _count(tokenizer, path)
     library = Library(path, tokenizer, pieces, growth)
     library.check_added(added)
@@ -99,16 +98,20 @@ def _count(tokenizer: tokenizers.Tokenizer, path: str | Path) -> int:
     return max(vocab.values()) + 1
 
 
-def _around(
+def _without_post_processor(
     tokenizer: tokenizers.Tokenizer, path: str | Path
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids before and behind a text, found by trying: they are marked as special."""
+    """Take the post-processor off, which also trims spaces from offsets; return the ids that it
+    puts before and behind a text. They are found by trying: they are marked as special.
+    """
     probe = tokenizer.encode("a", add_special_tokens=True)
+    tokenizer.post_processor = None
     alone = tokenizer.encode("a", add_special_tokens=False).ids
     marks = probe.special_tokens_mask
     before = next((i for i, mark in enumerate(marks) if not mark), len(marks))
-    prefix, suffix = probe.ids[:before], probe.ids[before + len(alone) :]
-    if [*prefix, *alone, *suffix] != probe.ids:
+    behind = before + len(alone)
+    prefix, suffix = probe.ids[:before], probe.ids[behind:]
+    if [*prefix, *alone, *suffix] != probe.ids or not all(marks[behind:]):
         reason = "puts more than special tokens before and behind a text"
         raise UnsupportedError(f"{path}: post_processor: {reason}, which is not supported")
     return tuple(prefix), tuple(suffix)

@@ -26,7 +26,7 @@ def quantised(tensor: Tensor, kind: str) -> Tensor:
     >>> import numpy as np
     >>> matrix = Tensor.of("m", np.arange(64, dtype=np.float32).reshape(2, 32))
     >>> quantised(matrix, "Q8_0").nbytes, float(quantised(matrix, "Q8_0").float32()[1, 31])
-    (68, 63.0)
+    (68, 63.00390625)
     """
     rows, columns = tensor.shape
     if columns % _BLOCK:

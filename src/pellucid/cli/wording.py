@@ -1,0 +1,31 @@
+"""Parameters in the words of the command line: top_k becomes --top-k."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def as_typed(text: str, names: Iterable[str]) -> str:
+    """A sentence about parameters, with each of these names as the option that is typed.
+
+    A name that is also a word is only changed at the start, or before `=`.
+
+    >>> names = ["seed", "stop", "do_sample", "max_length", "temperature"]
+    >>> as_typed("seed: has no effect without sampling; give do_sample=True too", names)
+    '--seed: has no effect without sampling; give --do-sample too'
+    >>> as_typed("max_length: must stop with temperature=0 and do_sample=False", names)
+    '--max-length: must stop with --temperature 0 and --no-do-sample'
+    """
+    known = "|".join(map(re.escape, names)) or "(?!)"
+    return re.sub(rf"(?<![\w-])({known})(?:=(\w+))?(?![\w-])", _option, text)
+
+
+def _option(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if "_" not in name and value is None and match.start():
+        return match[0]
+    option = name.replace("_", "-")
+    if value == "False":
+        return f"--no-{option}"
+    return f"--{option}" if value in (None, "True") else f"--{option} {value}"

@@ -1,0 +1,41 @@
+"""A backend by name, and what is said where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from pellucid import backends
+from pellucid.backends import backend
+from pellucid.errors import BackendError, ParameterError, PellucidError
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"name": "jax"}, "backend: must be one of reference, torch, not 'jax'"),
+    ({"name": "torch", "dtype": "float16"}, "dtype: must be one of float32, bfloat16, not 'float"),
+    ({"dtype": "bfloat16"}, "dtype: the reference backend computes in float32 only"),
+    ({"device": "cuda"}, "device: the reference backend computes on the cpu only"),
+    ({"name": "torch", "device": "abacus"}, "device: 'abacus' cannot be used: "),
+    ({"name": "torch", "device": "cuda:99"}, "device: 'cuda:99' cannot be used: "),
+    ({"name": "torch", "device": "meta:x"}, "device: 'meta:x' cannot be used: "),
+])  # fmt: skip
+def test_what_there_is_none_of_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        backend(**given)
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    with pytest.raises(BackendError, match=r"pip install 'pellucid\[torch\]'"):
+        backend("torch")
+    assert issubclass(BackendError, PellucidError)
+
+
+def test_the_reference_imports_no_torch() -> None:
+    code = "import sys, pellucid.backends as b; b.backend(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,79 @@
+"""The JSON of every command is what docs/json.md says, example by example.
+
+After a change that is meant: PELLUCID_WRITE_DOCS=1 python -m pytest tests/cli/test_json.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "json.md"
+EXAMPLE = re.compile(r"```sh\npellucid ([^\n]+)\n```\n```json\n(.*?)```", re.DOTALL)
+
+
+def examples() -> dict[str, str]:
+    return dict(EXAMPLE.findall(DOCUMENT.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("line", examples())
+def test_an_example_is_what_the_command_prints(line: str, run: Run) -> None:
+    printed = rounded(run(*shlex.split(line)).json())
+    if os.environ.get("PELLUCID_WRITE_DOCS"):
+        document = DOCUMENT.read_text("utf-8")
+        before = f"pellucid {line}\n```\n```json\n"
+        old = f"{before}{examples()[line]}```"
+        DOCUMENT.write_text(document.replace(old, f"{before}{laid_out(printed)}\n```"), "utf-8")
+    assert almost(printed) == json.loads(examples()[line])
+
+
+def test_the_document_has_an_example_of_each_command_with_a_contract() -> None:
+    assert [line.split()[0] for line in examples()] == ["tokens", "next", "generate", "score"]
+
+
+def almost(value: Any) -> Any:
+    """Equal to what differs by the rounding of another machine's arithmetic."""
+    match value:
+        case float():
+            return pytest.approx(value, rel=1e-3)
+        case dict():
+            return {key: almost(item) for key, item in value.items()}
+        case list():
+            return [almost(item) for item in value]
+    return value
+
+
+def rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return float(f"{value:.5g}")
+        case dict():
+            return {key: rounded(item) for key, item in value.items()}
+        case list():
+            return [rounded(item) for item in value]
+    return value
+
+
+def laid_out(value: dict[str, Any]) -> str:
+    """Each key on a line, and each object of a list."""
+    return (
+        "{\n" + ",\n".join(f"  {dumped(k)}: {laid_out_item(v)}" for k, v in value.items()) + "\n}"
+    )
+
+
+def laid_out_item(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"    {dumped(item)}" for item in value) + "\n  ]"
+    return dumped(value)
+
+
+def dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
