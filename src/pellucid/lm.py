@@ -54,8 +54,10 @@ def load(
 
     What is not on this machine yet is fetched, with progress on stderr. The weights are read when
     they are first needed. `backend` is "native", "reference" or "torch"; `threads` and `quantize`
-    ("q8", "q4": packs a file of floats) are native's, `dtype` and `device` torch's. Raises ModelNotFoundError, DownloadError, FormatError,
-    UnsupportedError, ParameterError or BackendError.
+    ("q8" or "q4": packs a file of floats) are native's, `dtype` and `device` torch's.
+
+    Raises ModelNotFoundError, DownloadError, FormatError, UnsupportedError, ParameterError or
+    BackendError.
     """
     computes = open_backend(backend, dtype=dtype, device=device, threads=threads, quantize=quantize)
     checkpoint = open_checkpoint(resolve(reference))

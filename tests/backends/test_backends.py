@@ -14,10 +14,12 @@ from pellucid.errors import BackendError, ParameterError, PellucidError
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    ({"name": "jax"}, "backend: must be one of reference, torch, not 'jax'"),
-    ({"name": "torch", "dtype": "float16"}, "dtype: must be one of float32, bfloat16, not 'float"),
-    ({"dtype": "bfloat16"}, "dtype: the reference backend computes in float32 only"),
-    ({"device": "cuda"}, "device: the reference backend computes on the cpu only"),
+    ({"name": "jax"}, "backend: must be one of native, reference, torch, not 'jax'"),
+    ({"name": "torch", "dtype": "float16"}, "dtype: must be float32 or bfloat16, not 'float16'"),
+    ({"dtype": "bfloat16"}, "dtype: has no effect with the native backend"),
+    ({"name": "reference", "device": "cuda"}, "device: has no effect with the reference backend"),
+    ({"name": "torch", "threads": 2}, "threads: has no effect with the torch backend"),
+    ({"quantize": "q5"}, "quantize: must be one of q8, q4, not 'q5'"),
     ({"name": "torch", "device": "abacus"}, "device: 'abacus' cannot be used: "),
     ({"name": "torch", "device": "cuda:99"}, "device: 'cuda:99' cannot be used: "),
     ({"name": "torch", "device": "meta:x"}, "device: 'meta:x' cannot be used: "),
@@ -36,6 +38,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(BackendError, PellucidError)
 
 
-def test_the_reference_imports_no_torch() -> None:
+def test_the_default_imports_no_torch() -> None:
     code = "import sys, pellucid.backends as b; b.backend(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

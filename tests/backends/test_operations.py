@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional
 
 from pellucid.backends import backend
+from pellucid.backends.eager import Eager
 from pellucid.backends.reference import softmax
 from pellucid.model.config import Rope
-from pellucid.backends.eager import Eager
 from pellucid.model.ops import Activation, Linear, Norm
 from pellucid.model.run import Run, Segment
 from pellucid.weights.tensor import Tensor

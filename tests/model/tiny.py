@@ -13,8 +13,8 @@ import torch
 import transformers
 
 from pellucid.backends import backend
-from pellucid.model.model import Model
 from pellucid.model.backend import Backend
+from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 

@@ -1,4 +1,4 @@
-"""How the forward is computed: native, for speed; NumPy, the specification; torch, for gradients."""
+"""How the forward is computed: native for speed; NumPy, the specification; torch for gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forward, recorded once: a list of steps over buffers, independent of how many rows a pass has."""
+"""The forward, recorded once: a list of steps that holds for any number of rows."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ class Recorder:
         recorded = [self._expert(expert, x) for expert in experts]
         return self.step(
             "experts", (x, scores), x.width,
-            experts=[e[:3] for e in recorded], chosen=chosen, renormalise=renormalise, act=recorded[0][3],
+            experts=[expert[:3] for expert in recorded], act=recorded[0][3],
+            chosen=chosen, renormalise=renormalise,
         )  # fmt: skip
 
     def _expert(self, expert: Callable[[Value], Value], x: Value) -> tuple[Any, Any, Any, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
+
 class KeyValues(Protocol):
     """The keys and values of one sequence, whoever keeps them."""
 
