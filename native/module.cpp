@@ -9,6 +9,7 @@
 
 #include <stdexcept>
 
+#include "bandwidth.hpp"
 #include "plan.hpp"
 
 namespace nb = nanobind;
@@ -72,6 +73,10 @@ Op op(Kind kind, int out, int a = -1, int b = -1) {
     return o;
 }
 
+std::size_t weights(const Packed& p) {
+    return static_cast<std::size_t>(p.matrix().rows) * p.matrix().columns;
+}
+
 nb::list describe(const Plan& plan) {
     nb::list rows;
     for (const Op& o : plan.ops()) {
@@ -85,9 +90,24 @@ nb::list describe(const Plan& plan) {
         std::size_t bytes = o.matrix ? o.matrix->bytes() : 0;
         d["rows"] = o.matrix ? o.matrix->matrix().rows : 0;
         d["columns"] = o.matrix ? o.matrix->matrix().columns : 0;
-        for (const Mlp& m : o.experts) bytes += m.up->bytes() + m.down->bytes() + (m.gate ? m.gate->bytes() : 0);
+        std::size_t numbers = o.matrix ? weights(*o.matrix) : 0;
+        for (const Mlp& m : o.experts)
+            for (const Packed* p : {m.up.get(), m.down.get(), m.gate.get()})
+                if (p) {
+                    bytes += p->bytes();
+                    numbers += weights(*p);
+                }
         d["bytes"] = bytes;
+        d["numbers"] = numbers;
         d["width"] = o.out >= 0 ? plan.buffers()[o.out].width : 0;
+        d["wanted"] = o.out >= 0 && plan.buffers()[o.out].wanted;
+        d["read"] = o.a >= 0 ? plan.buffers()[o.a].width : 0;
+        d["window"] = o.window;
+        d["experts"] = o.experts.size();
+        d["chosen"] = o.chosen;
+        // Of one position in one layer: its keys and values.
+        d["key_bytes"] = o.kind == Kind::attend || o.kind == Kind::store
+            ? plan.layout().page() / kPage / plan.layout().layers * sizeof(std::uint16_t) : 0;
         rows.append(d);
     }
     return rows;
@@ -98,6 +118,10 @@ nb::list describe(const Plan& plan) {
 NB_MODULE(_native, m) {
     m.def("available", &available);
     m.def("can_pack", &can_pack, "kind"_a, "columns"_a);
+    m.def("read_bandwidth", [](std::size_t bytes, int threads, int repeats) {
+        nb::gil_scoped_release free;
+        return read_bandwidth(bytes, threads, repeats);
+    }, "bytes"_a, "threads"_a, "repeats"_a);
 
     nb::class_<Packed>(m, "Packed")
         .def_prop_ro("bytes", &Packed::bytes)
