@@ -175,7 +175,8 @@ def _from_gguf(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
     if values["vocab_size"] is None and isinstance(tokens, Sequence):
         values["vocab_size"] = len(tokens)
     values = {key: value for key, value in values.items() if value is not None}
-    if isinstance(size := values.get("sliding_window"), int) and size == 0:  # how the converter writes Phi-3's null
+    size = values.get("sliding_window")
+    if isinstance(size, int) and not size:  # how the converter writes Phi-3's null
         values["sliding_window"] = None
     return values
 
