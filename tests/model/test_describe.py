@@ -265,7 +265,7 @@ def test_code_that_a_model_brings_is_never_followed() -> None:
     assert described(saved("llama") | brings) == described(saved("llama"))
 
 
-_NASTY = [
+_NASTY: list[Any] = [
     None, True, False, -1, 0, 1, 2, 3, 0.5, 1e308, NAN, INFINITY, 1 << 63, 10**400, "", "x", [],
     [1], [[1]], [None] * 4, {}, {"rope_type": []}, {"full_attention": {}}, {"rope_type": "yarn"},
     {"rope_type": "longrope", "short_factor": 1}, {"type": "dynamic", "factor": 1e-300},
