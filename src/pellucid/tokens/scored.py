@@ -52,7 +52,8 @@ class Scored:
 
 
 def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()) -> Library:
-    """The tokenizer for a vocabulary and added tokens beyond it.
+    """The tokenizer for a vocabulary; `extra` are added tokens that other files of the model name,
+    beyond the vocabulary or within it.
 
     Raises FormatError for a vocabulary that contradicts itself.
     """
@@ -62,7 +63,7 @@ def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()
         path,
         partial(_MODELS[vocabulary.method], vocabulary),
         len(vocabulary.texts),
-        [*vocabulary.added(), *extra],
+        list({token.text: token for token in [*vocabulary.added(), *extra]}.values()),
         normalizers=lambda: _normalizers(vocabulary),
         growth=growth,
     )
