@@ -120,9 +120,8 @@ def merges_by_score(texts: Sequence[str], scores: npt.NDArray[np.float32]) -> li
     position = np.empty(len(texts), np.int64)
     position[best_first] = np.arange(len(texts))
     by_score = np.argsort(position[joined], kind="stable")
-    text = texts.__getitem__
-    pairs = zip(left[by_score].tolist(), right[by_score].tolist(), strict=True)
-    return [(text(a), text(b)) for a, b in pairs]
+    sides = (map(texts.__getitem__, side[by_score].tolist()) for side in (left, right))
+    return list(zip(*sides, strict=True))
 
 
 _Hashes = npt.NDArray[np.uint64]
