@@ -237,7 +237,8 @@ def test_marks_that_a_user_typed_hide_no_control_text() -> None:
 
 def test_control_text_in_the_name_of_a_property_is_text_too() -> None:
     with ChatTemplate("{{ tools | tojson }}") as template:
-        pieces = template.render_pieces([USER], ["<end>"], tools=[{"<end>": "a<end>"}])
+        tools = [{"<end>": "a<end>"}]
+        pieces = template.render_pieces([USER | {"content": "Hi"}], ["<end>"], tools=tools)
     assert pieces == [
         ('[{"', True), ("<end>", False), ('": "a', True), ("<end>", False), ('"}]', True),
     ]  # fmt: skip
