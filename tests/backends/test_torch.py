@@ -25,7 +25,10 @@ def _error(ours: Floats, truth: Floats) -> float:
     return float(np.linalg.norm(ours - truth) / np.linalg.norm(truth))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+MIXTURES = {name for name in VARIANTS if "mixtral" in name or "experts" in name}
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in MIXTURES])
 def test_bfloat16_is_as_near_to_float32_as_transformers_is(
     tiny: Callable[[str], Tiny], name: str
 ) -> None:
@@ -33,10 +36,19 @@ def test_bfloat16_is_as_near_to_float32_as_transformers_is(
     ids, truth = model.sequences[0], model.logits[0]
     ours = whole(model.open(backend("torch", dtype="bfloat16")), ids)
     theirs = logits_of(copy.deepcopy(model.oracle).to(torch.bfloat16), ids)
-    if "mixtral" in name or "experts" in name:  # rounding sends some tokens to other experts
-        assert 1e-3 < _error(ours, truth) < 0.2
-    else:
-        assert 1e-3 < _error(ours, truth) < 1.5 * _error(theirs, truth) < 0.06
+    assert 1e-3 < _error(ours, truth) < 1.5 * _error(theirs, truth) < 0.06
+
+
+@pytest.mark.parametrize("name", sorted(MIXTURES))
+def test_bfloat16_sends_most_tokens_to_the_same_experts(
+    tiny: Callable[[str], Tiny], name: str
+) -> None:
+    """Rounding sends some to others, so each token is a sequence, and the median counts."""
+    ids = Run([Segment([token]) for token in tiny(name).sequences[0]])
+    ours = tiny(name).open(backend("torch", dtype="bfloat16")).forward(ids)
+    truth = tiny(name).open(backend("torch")).forward(ids)
+    errors = [_error(row, true) for row, true in zip(ours, truth, strict=True)]
+    assert 1e-3 < np.median(errors) < 0.04
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])

@@ -117,10 +117,10 @@ def _fail(message: str, code: int) -> int:
 
 def _usage(error: click.UsageError) -> str:
     """What click says about a command line, as one line in our manner."""
-    message, hint = error.format_message().rstrip("."), ""
-    if error.ctx:
+    message = error.format_message().rstrip(".")
+    hint = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+    if message[:2].istitle():
         message = message[0].lower() + message[1:]
-        hint = f"; see `{error.ctx.command_path} --help`"
     if isinstance(error, click.NoSuchOption):
         message = f"no such option: {error.option_name}"
         near = get_close_matches(error.option_name, error.possibilities or (), 1)
