@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -105,19 +106,34 @@ class Person:
     def types(self, text: str) -> None:
         os.write(self._end, text.encode())
 
-    def sees(self, pattern: str) -> str:
+    def sees(self, pattern: str, seconds: float = 60.0) -> str:
         """Wait for the pattern in what is new on the screen; return the new up to its end."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + seconds
         while not (found := re.search(pattern, self.screen)):
-            try:
-                data = os.read(self._end, 4096)
-            except OSError as error:  # how Linux says that the other end was closed
-                data = b"" if error.errno == errno.EIO else b"?"
-            assert data, f"ended without {pattern!r}: {self.screen!r}"
-            assert time.monotonic() < until
-            self.screen += data.decode("utf-8", "replace").replace("\r", "")
+            assert time.monotonic() < until, f"waited for {pattern!r}, saw {self.screen!r}"
+            self.screen += self._appeared(until)
         seen, self.screen = self.screen[: found.end()], self.screen[found.end() :]
         return seen
+
+    def presses_ctrl_c(self, pattern: str) -> str:
+        """Interrupt, and wait for the pattern.
+
+        Python's readline misses a signal that comes after it has shown the prompt and before it
+        waits; a person would press the key again.
+        """
+        with contextlib.suppress(AssertionError):
+            self.process.send_signal(signal.SIGINT)
+            return self.sees(pattern, seconds=10.0)
+        self.process.send_signal(signal.SIGINT)
+        return self.sees(pattern)
+
+    def _appeared(self, until: float) -> str:
+        ready, _, _ = select.select([self._end], [], [], max(until - time.monotonic(), 0))
+        try:
+            data = os.read(self._end, 4096) if ready else b""
+        except OSError as error:  # Linux says EIO when the other end was closed
+            raise AssertionError(f"it ended, having shown {self.screen!r}") from error
+        return data.decode("utf-8", "replace").replace("\r", "")
 
     def leaves(self) -> int:
         code = self.process.wait(60)
@@ -140,10 +156,8 @@ def test_ctrl_c_stops_an_answer_and_at_the_prompt_it_ends_all(person: Person) ->
     person.sees(PROMPT)
     person.types("Count from one to one hundred.\n")
     person.sees("hundred.\n.")
-    person.process.send_signal(signal.SIGINT)
-    person.sees("\nstopped\n> $")
-    person.process.send_signal(signal.SIGINT)
-    person.sees("\npellucid: interrupted\n")
+    person.presses_ctrl_c("\nstopped\n> $")
+    person.presses_ctrl_c("\npellucid: interrupted\n")
     assert person.leaves() == 130
 
 

@@ -29,9 +29,7 @@ def test_a_terminal_shows_the_text_dimmed_before_it_and_the_seed_after(
     for name in ("generate", "stream"):
         monkeypatch.setattr(f"pellucid.cli.{name}.sys", Terminal())
     sent: list[str] = []
-    monkeypatch.setattr(
-        click, "echo", lambda text="", nl=True, err=False: sent.append(text + "\n" * nl)
-    )
+    monkeypatch.setattr(click, "echo", lambda text="", nl=True, **_: sent.append(text + "\n" * nl))
     run("generate", "a\x1b[31mb", "--max-new-tokens", "1", "--temperature", "0.01")
     assert sent[0] == "\x1b[2ma\\x1b[31mb\x1b[0m"  # what would steer the terminal is shown
     assert sent[-1].startswith("\x1b[2m--seed ")
@@ -39,6 +37,16 @@ def test_a_terminal_shows_the_text_dimmed_before_it_and_the_seed_after(
     monkeypatch.setenv("TERM", "dumb")
     run("generate", TEXT, "--max-new-tokens", "1")
     assert sent[0] == TEXT
+
+
+def test_an_answer_cannot_steer_a_terminal_and_reaches_a_pipe_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream.write_stream(["a\x1b[2Jb", "\r\n"], before="text")
+    assert capsys.readouterr().out == "a\x1b[2Jb\r\n\n"
+    monkeypatch.setattr(stream, "sys", Terminal())
+    stream.write_stream(["a\x1b[2Jb", "\n"])
+    assert capsys.readouterr().out.endswith("a\\x1b[2Jb\n\n")
 
 
 def test_json_has_the_whole_answer(run: Run) -> None:
