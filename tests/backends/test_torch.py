@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from pellucid.backends import backend
 from pellucid.backends.torch import Torch
+from pellucid.model.forward import Forward
+from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.tensor import Tensor
 
@@ -85,7 +87,7 @@ class _Leaves(Torch):
 def test_gradients_are_those_of_transformers(tiny: Callable[[str], Tiny], name: str) -> None:
     ids = tiny(name).sequences[0]
     ops = _Leaves()
-    logits = tiny(name).open(ops).compute(Run([Segment(ids, None, "all")]))
+    logits = _forward(tiny(name).open(ops))(Run([Segment(ids, None, "all")]))
     _loss(logits, ids).backward()
     oracle = tiny(name).oracle
     oracle.zero_grad()
@@ -101,9 +103,15 @@ def test_gradients_are_those_of_transformers(tiny: Callable[[str], Tiny], name: 
 def test_gradients_reach_every_weight(tiny: Callable[[str], Tiny], name: str) -> None:
     ops = _Leaves()
     segments = [Segment(ids, None, "all") for ids in tiny(name).sequences]
-    logits = tiny(name).open(ops).compute(Run(segments))
+    logits = _forward(tiny(name).open(ops))(Run(segments))
     logits.square().mean().backward()
     assert [name for name, leaf in ops.leaves.items() if leaf.grad is None] == []
+
+
+def _forward(model: Model) -> Forward:
+    """The forward as it stands, its result still on torch's tape."""
+    ops: Any = model.backend
+    return Forward(model.config, model.weights, ops)
 
 
 def _loss(logits: Any, ids: list[int]) -> Any:
