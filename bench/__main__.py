@@ -16,11 +16,12 @@ from rich.console import Console
 from bench.files import FILES, ModelFile, file
 from bench.measure import Result
 from bench.peers import Contestant, contestants
-from bench.report import load_average, machine, tables
+from bench.report import load_average, machine, tables, warning
 from bench.scenarios import SCENARIOS, Scenario, Setting
 from pellucid.errors import PellucidError
 
 _QUICK = {"repeats": 2, "tokens": 32, "positions": 64}
+_QUICK_PEERS = ("llama.cpp", "transformers bfloat16")
 
 
 @click.command(context_settings={"max_content_width": 100})
@@ -47,7 +48,11 @@ _QUICK = {"repeats": 2, "tokens": 32, "positions": 64}
 )
 @click.option("--threads", type=click.IntRange(1), help="Processors to use; all unless given.")
 @click.option("--repeats", type=click.IntRange(1), help="Turns; 5 unless given.")
-@click.option("--quick", is_flag=True, help="About a minute: one file, short turns, two of each.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="About a minute on a quiet machine: one file, short turns, two of each.",
+)
 @click.option(
     "--json",
     "json_path",
@@ -72,11 +77,13 @@ def bench(
         scenarios = [s for s in scenarios if not s.long]
     chosen = file_names or (list(FILES)[:1] if quick else list(FILES))
     before = machine()
-    results = run([file(name) for name in chosen], scenarios, _chosen(only), setting)
+    if busy := warning(before["load_average"], setting.threads, before["cpu"]["cores"]):
+        click.echo(busy, err=True)
+    who = _chosen(only or (_QUICK_PEERS if quick else ()))
+    results = run([file(name) for name in chosen], scenarios, who, setting)
     _print(results)
     if json_path:
-        data = as_json(results, setting, before)
-        json_path.write_bytes(data)
+        json_path.write_bytes(as_json(results, setting, before))
 
 
 def run(

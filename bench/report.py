@@ -35,6 +35,18 @@ def load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
+def warning(load: float | None, threads: int, cores: int) -> str | None:
+    """What to say of a machine on which others leave less than `threads` processors free.
+
+    >>> warning(1.5, threads=2, cores=2)
+    'the machine is busy (load average 1.5, 2 processors): expect low and scattered values'
+    """
+    if load is None or load + threads < cores + 0.5:
+        return None
+    busy = f"load average {load:g}, {cores} processors"
+    return f"the machine is busy ({busy}): expect low and scattered values"
+
+
 def tables(results: Sequence[Result]) -> Iterator[Table]:
     """One for each file."""
     for name in dict.fromkeys(result.file for result in results):
@@ -62,11 +74,9 @@ def _ratio(result: Result, name: str) -> tuple[str, str]:
     if name == OURS or (ratio := result.ratio(name)) is None:
         return "", ""
     if name == LIMIT:
-        shares = (100 * share for share in (ratio.median, ratio.least, ratio.most))
-        middle, least, most = (f"{share:.0f} %" for share in shares)
-        return f"{middle} of it", f"{least} to {most}"
-    middle, least, most = (f"{times:.3g} x" for times in (ratio.median, ratio.least, ratio.most))
-    return middle, f"{least} to {most}"
+        percent = Spread(*(100 * share for share in (ratio.median, ratio.least, ratio.most)))
+        return f"{number(percent.median)} % of it", span(percent)
+    return f"{number(ratio.median)} x", span(ratio)
 
 
 def span(spread: Spread) -> str:

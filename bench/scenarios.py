@@ -122,11 +122,10 @@ def cold(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[R
     """Seconds of a process from its start to its end, one token generated."""
     skipped = {c.name: why for c in who if (why := c.absent(file))}
     present = [c for c in who if c.name not in skipped]
-    commands = {c.name: c.cold(file, setting.threads, _COLD_TEXT) for c in present}
-    for command in commands.values():
-        _process(command)  # files and libraries come into the page cache
-    runs = {name: partial(_process, command) for name, command in commands.items()}
-    values, failed = in_turns(runs, setting.repeats)
+    runs = {c.name: partial(_process, c.cold(file, setting.threads, _COLD_TEXT)) for c in present}
+    # The first turn brings files and libraries into the page cache.
+    values, failed = in_turns(runs, 1 + setting.repeats)
+    values = {name: of_turns[1:] for name, of_turns in values.items()}
     return [Result(file.name, "cold process", "s", False, values, skipped | failed)]
 
 
