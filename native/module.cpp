@@ -127,6 +127,7 @@ nb::list describe(const Plan& plan) {
         d["b"] = o.b;
         d["barrier"] = o.barrier;
         d["seconds"] = o.seconds;
+        d["waited"] = o.waited;
         std::size_t bytes = o.matrix ? o.matrix->bytes() : 0;
         d["rows"] = o.matrix ? o.matrix->matrix().rows : 0;
         d["columns"] = o.matrix ? o.matrix->matrix().columns : 0;

@@ -51,7 +51,7 @@ struct Op {
     std::vector<float> weight, bias;        // of a norm; bias of a linear; frequencies of turns
     std::vector<Mlp> experts;
     bool barrier = false;                   // needs what other threads did since the last one
-    double seconds = 0;                     // of thread 0, while measured
+    double seconds = 0, waited = 0;         // of thread 0, while measured; the wait for others included
 };
 
 struct Buffer {

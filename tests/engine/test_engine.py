@@ -139,6 +139,20 @@ def test_all_that_run_share_each_pass_prompts_and_single_tokens_alike(
     ]
 
 
+def test_a_long_prompt_goes_in_chunks_beside_others_and_whole_alone() -> None:
+    model = ToyModel(ToyConfig(context_length=1024))
+    engine = Engine(model)
+    long = Request([7] * 600, parameters(max_new_tokens=2))
+    short = Request([5, 6], parameters(max_new_tokens=4))
+    (alone,) = engine.generate([long])
+    assert model.passes == [[600], [1]]
+    model.passes.clear()
+    together, beside = engine.generate([long, short])
+    assert model.passes == [[256, 2], [256, 1], [88, 1], [1, 1]]
+    assert together.ids == alone.ids
+    assert beside.ids == tuple(greedy_after([5, 6], 4))
+
+
 def test_who_has_ended_is_asked_for_nothing_more(engine: Engine, model: ToyModel) -> None:
     requests = [request([i + 1], max_new_tokens=i + 1, min_new_tokens=i + 1) for i in range(4)]
     engine.generate(requests)

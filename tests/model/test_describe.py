@@ -289,6 +289,7 @@ def test_whatever_a_setting_says_the_answer_is_a_configuration_or_a_typed_error(
 
 # ---- GGUF keys ---------------------------------------------------------------------------------
 
+_ARRAY = np.array([1, 2], np.uint32)  # which has no truth value, and compares number by number
 _LLAMA_GGUF = {
     "general.architecture": "llama", "llama.block_count": 2, "llama.context_length": 64,
     "llama.embedding_length": 32, "llama.feed_forward_length": 48, "llama.vocab_size": 100,
@@ -307,6 +308,9 @@ _LLAMA_GGUF = {
     ({"llama.rope.scaling.type": "mystery"}, UnsupportedError, "rope scaling 'mystery' is unknown"),
     ({"llama.attention.layer_norm_rms_epsilon": -1.0}, FormatError, "rms_epsilon: .* not -1.0"),
     ({"general.architecture": "mamba"}, UnsupportedError, "architecture 'mamba' is not a family"),
+    ({"llama.rope.scaling.type": _ARRAY}, FormatError, "llama.rope.scaling.type: must be a string"),
+    ({"llama.attention.head_count": _ARRAY}, FormatError, "head_count: .* not array"),
+    ({"general.architecture": _ARRAY}, UnsupportedError, r"'\[1 2\]' is not a family"),
     ({"general.architecture": None}, UnsupportedError, "architecture 'None' is not a family"),
 ])  # fmt: skip
 def test_gguf_keys_that_make_no_sense_are_refused_by_their_own_names(
@@ -315,6 +319,13 @@ def test_gguf_keys_that_make_no_sense_are_refused_by_their_own_names(
     assert described(_LLAMA_GGUF, gguf=True).layers == 2
     with pytest.raises(error, match=words):
         described(_LLAMA_GGUF | said, gguf=True)
+
+
+def test_a_gguf_window_that_is_an_array_is_refused_by_name() -> None:
+    said = {key.replace("llama", "phi3"): value for key, value in _LLAMA_GGUF.items()}
+    said |= {"general.architecture": "phi3", "phi3.attention.sliding_window": _ARRAY}
+    with pytest.raises(FormatError, match=r"phi3.attention.sliding_window: .* not array"):
+        described(said, gguf=True)
 
 
 def test_rope_factors_that_are_no_list_are_refused() -> None:

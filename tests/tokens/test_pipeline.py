@@ -8,6 +8,7 @@ import io
 import pytest
 import sentencepiece
 
+from pellucid.errors import UnsupportedError
 from pellucid.tokens.pipeline import check_part, longest_replacement, spelling_of
 from pellucid.tokens.sentencepiece import read_model
 from pellucid.tokens.spelling import BYTE_LEVEL, Spelling
@@ -81,3 +82,23 @@ def test_tables_of_sentencepiece_pass(rule):
     assert longest == (1 if rule == "identity" else 18)  # U+FDFA, an Arabic greeting
     step = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(table).decode()}
     assert check_part(step, "t.json", "normalizer") == longest
+
+
+UNTYPED = {key: value for key, value in replace("a", "aa").items() if key != "type"}
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (sequence(*[replace("a", "aa")] * 6, key="normalizers"), "more than 32"),
+        # The library ignores keys that it does not know, and guesses a type that is missing.
+        ({"type": "Sequence", "x": [], "normalizers": [replace("a", "aa")] * 6}, "more than 32"),
+        ({"type": "Sequence", "x": [{}], "y": [], "normalizers": []}, "a step without a type"),
+        ({"normalizers": [replace("a", "aa")] * 6}, "a step without a type"),
+        (sequence(*[UNTYPED] * 6, key="normalizers"), "a step without a type"),
+        ({"type": "Prepend", "prepend": "a" * 33}, "33 characters before each text"),
+    ],
+)
+def test_a_step_that_would_blow_a_text_up_cannot_be_hidden(part, reason):
+    with pytest.raises(UnsupportedError, match=f"^t.json: normalizer: .*{reason}"):
+        check_part(part, "t.json", "normalizer")

@@ -156,7 +156,7 @@ def test_a_broken_file_is_named(tmp_path: Path, data: bytes, error: str) -> None
         chat_template(checkpoint)
 
 
-@pytest.mark.parametrize("index", [-1, 3, "x", [1]])
+@pytest.mark.parametrize("index", [-1, 3, "x", [1], float("inf")])
 def test_a_special_token_outside_the_vocabulary_is_named(tmp_path: Path, index: object) -> None:
     metadata = {"chat_template": SOURCE, "ggml.tokens": ["a", "b", "c"], "ggml.bos_token_id": index}
     with pytest.raises(FormatError, match="bos_token_id: there is no token"):

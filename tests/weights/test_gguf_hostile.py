@@ -166,6 +166,10 @@ HOSTILE = {
     "bools of 7": (
         gguf_bytes([pair("k", ARRAY, array(BOOL, 3, b"\0\7\1"))]), FormatError, "7 is no boolean",
     ),
+    "a number of parts that is an array": (
+        gguf_bytes([pair("split.count", ARRAY, array(U32, 2, bytes(8)))]),
+        FormatError, "file 0 of 1, but it calls itself None of None",
+    ),
     "alignment 0": (
         gguf_bytes([pair("general.alignment", U32, u32(0))]), FormatError, "power of two, not '0'",
     ),

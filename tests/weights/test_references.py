@@ -59,6 +59,8 @@ def test_a_reference_is_read(reference, target, tmp_path, monkeypatch):
         ("a\0b", "give an alias"),
         ("a\x1b[31mb", r"'a\\x1b\[31mb'"),
         ("x" * 100_000, "give an alias"),
+        ("x" * 300, "give an alias"),
+        ("~nobody-of-that-name/m.gguf", "no file or directory"),
     ],
 )
 def test_what_means_nothing_is_explained(reference, reason, tmp_path, monkeypatch):

@@ -156,6 +156,13 @@ HOSTILE = {
     "dimensions whose product wraps": (
         described({"a": entry((1 << 32, 1 << 32), (0, 0))}), FormatError, "beyond any memory",
     ),
+    "no bytes, but rows of 2^64": (
+        described({"a": entry((0, 1 << 61), (0, 0))}), FormatError, "beyond any memory",
+    ),
+    "offsets of 4,300 digits": (
+        packed(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[%s,%s]}}' % ((b"9" * 4300,) * 2)),
+        FormatError, "data_offsets are beyond 64 bits",
+    ),
     "dimensions of 100 digits": (
         described({"a": entry((0, 10**100), (0, 0))}), FormatError, "beyond any memory",
     ),

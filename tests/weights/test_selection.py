@@ -112,3 +112,11 @@ def test_a_cached_folder_of_shards_needs_each_one(tmp_path):
     assert not is_complete(tmp_path)
     (tmp_path / SHARDS[1]).touch()
     assert is_complete(tmp_path)
+
+
+@pytest.mark.parametrize("index", ["", "[]", '{"weight_map": {"a": []}}', "[" * 200_000])
+def test_an_index_that_is_unsound_is_left_to_whoever_opens_the_model(tmp_path, index):
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).touch()
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    assert is_complete(tmp_path)

@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": ("pellucid.cli.generate:generate", "Continue a text."),
     "chat": ("pellucid.cli.chat:chat", "Talk with a model, in its own chat template."),
     "score": ("pellucid.cli.text:score", "Show how likely a text is, token by token."),
+    "plan": ("pellucid.cli.plan:plan", "Show each operation of a pass, and the time it takes."),
     "pull": ("pellucid.cli.models:pull", "Fetch a model."),
     "ls": ("pellucid.cli.models:ls", "List the models on this machine."),
     "show": ("pellucid.cli.models:show", "Show what a model is: family, size, tensors, licence."),

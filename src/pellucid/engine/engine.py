@@ -20,6 +20,8 @@ from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
 from pellucid.weights.tensor import Floats
 
+_CHUNK = 256  # ids of a long prompt that one pass takes beside other sequences
+
 
 class Sizes(Protocol):
     """What the engine needs to know of a model's configuration."""
@@ -135,7 +137,8 @@ class Engine:
         waiting = [(request, request.asked) for request in running if request.asked]
         answers = self._score([asked for _, asked in waiting])
         for (request, _), answer in zip(waiting, answers, strict=True):
-            events += request.advance(answer)
+            if answer is not None:
+                events += request.advance(answer)
         return events
 
     def _run(self, running: list[Running]) -> Generator[Event, None, None]:
@@ -150,16 +153,31 @@ class Engine:
             for request in running:
                 request.close()
 
-    def _score(self, asked: Sequence[Score]) -> list[list[Floats]]:
-        """The answers to what was asked, all from one pass of the model."""
-        wanted = [(branch, score.rows) for score in asked for branch in score.branches]
-        if not wanted:
+    def _score(self, asked: Sequence[Score]) -> list[list[Floats] | None]:
+        """The answers to what was asked, all from one pass of the model.
+
+        None where a long prompt is only partly fed yet: it goes in chunks, so that the answers
+        beside it do not wait for the whole of it.
+        """
+        most = _CHUNK if len(asked) > 1 else None
+        segments = [
+            [_segment(branch, score.rows, most) for branch in score.branches] for score in asked
+        ]
+        if not any(segments):
             return [[] for _ in asked]
-        run = Run([_segment(branch, rows) for branch, rows in wanted])
+        run = Run([segment for group in segments for segment in group])
+        whole = [
+            all(
+                len(branch.unfed) == len(s.ids)
+                for branch, s in zip(score.branches, group, strict=True)
+            )
+            for score, group in zip(asked, segments, strict=True)
+        ]
         logits = self.model.forward(run)  # [wanted, vocab]
         counts = [len(s.ids) if s.wanted == "all" else 1 for s in run.segments]
         parts = iter(np.split(logits, np.cumsum(counts)[:-1]))
-        return [[next(parts)[-score.rows :] for _ in score.branches] for score in asked]
+        rows = [[next(parts)[-score.rows :] for _ in score.branches] for score in asked]
+        return [group if ready else None for group, ready in zip(rows, whole, strict=True)]
 
 
 def checked_ids(name: str, ids: Sequence[int], vocab_size: int) -> list[int]:
@@ -183,7 +201,10 @@ def check_context(prompt_length: int, context_length: int) -> None:
         raise ParameterError("prompt", f"{reason} must hold it and at least one more")
 
 
-def _segment(branch: Branch, rows: int) -> Segment:
+def _segment(branch: Branch, rows: int, most: int | None) -> Segment:
+    """What one pass takes of a branch: all that is unfed, or `most` ids of it."""
     unfed = branch.unfed
     assert len(unfed) >= rows > 0, "a branch is scored for ids that the model has not seen"
+    if most and len(unfed) > most + rows:  # the rows that were asked for come in one pass
+        return Segment(unfed[:most], branch.cache)
     return Segment(unfed, branch.cache, "last" if rows == 1 else "all")

@@ -87,27 +87,29 @@ def _norm_shapes(c: ModelConfig, name: str, width: int) -> dict[str, Shape]:
 def bind(checkpoint: Checkpoint, config: ModelConfig) -> Bound:
     """Our name -> the stored tensor, still packed, for every tensor the forward needs.
 
-    Raises FormatError that lists what is missing, left over, or of another shape.
+    Raises FormatError that lists what is missing or left over, or names a tensor of another
+    shape or with a number that is not finite: one of those makes every logit NaN.
     """
     _, family = find_family(checkpoint)
-    used: set[str] = set()
+    known: set[str] = set()
+    used: dict[str, Tensor] = {}
     bound: Bound = {}
     missing: list[str] = []
     for ours, shape in expected(config).items():
         slot, theirs, number = _place(checkpoint, family, ours)
-        used.update(theirs)
-        stored = next(
-            (checkpoint.tensors[name] for name in theirs if name in checkpoint.tensors), None
-        )
+        known.update(theirs)
+        stored = next((name for name in theirs if name in checkpoint.tensors), None)
         if stored is None:
             missing.append(theirs[0])
         else:
-            bound[ours] = _changed(checkpoint, config, slot, stored, number, shape)
-    extra = [n for n in checkpoint.tensors if n not in used and not _IGNORED.fullmatch(n)]
+            used[stored] = checkpoint.tensors[stored]
+            bound[ours] = _changed(checkpoint, config, slot, used[stored], number, shape)
+    extra = [n for n in checkpoint.tensors if n not in known and not _IGNORED.fullmatch(n)]
     if config.tied_embeddings:
-        extra = [n for n in extra if n not in ("lm_head.weight", "embed_out.weight")]
+        extra = [n for n in extra if not n.endswith(("lm_head.weight", "embed_out.weight"))]
     _complain(checkpoint, set(missing), "missing")
     _complain(checkpoint, set(extra), "of no use to this family")
+    _complain(checkpoint, {n for n, t in used.items() if not t.is_finite()}, "not finite")
     return bound
 
 
@@ -123,8 +125,9 @@ def _place(checkpoint: Checkpoint, family: Family, ours: str) -> tuple[Slot, lis
         return slot, [f"{slot.name.format(i=i, e=e)}.{kind}"], int(e)
     slot = family.names[general]
     name = f"{slot.name.format(i=i, e=e)}.{kind}"
+    prefixed = [prefix + name for prefix in family.prefixes]
     # The output matrix stands beside the decoder, without its prefix.
-    return slot, [*(prefix + name for prefix in family.prefixes), name], int(e)
+    return slot, [name, *prefixed] if stem == "head" else [*prefixed, name], int(e)
 
 
 def _changed(
@@ -135,26 +138,27 @@ def _changed(
     expert: int,
     shape: Shape,
 ) -> Tensor:
-    tensor = stored
     try:
-        if slot.stacked:
-            tensor = unstacked(tensor, expert)
-        for change in slot.changes:
-            tensor = change(tensor, config)
+        tensor = _undone(slot, stored, expert, config)
+        if tensor.shape == shape:
+            return tensor
+        gives = f" and gives {list(tensor.shape)}" if tensor.shape != stored.shape else ""
     except (ValueError, IndexError):
-        tensor = stored  # of a shape that cannot even be taken apart
-    if tensor.shape != shape:
-        raise FormatError(
-            checkpoint.path,
-            stored.name,
-            f"has shape {list(stored.shape)} and gives {list(tensor.shape)}, not {list(shape)}",
-        )
+        gives = ""  # of a shape that cannot even be taken apart
+    reason = f"has shape {list(stored.shape)}{gives}, not {list(shape)} as the settings say"
+    raise FormatError(checkpoint.path, stored.name, reason)
+
+
+def _undone(slot: Slot, stored: Tensor, expert: int, config: ModelConfig) -> Tensor:
+    tensor = unstacked(stored, expert) if slot.stacked else stored
+    for change in slot.changes:
+        tensor = change(tensor, config)
     return tensor
 
 
 def _complain(checkpoint: Checkpoint, names: set[str], what: str) -> None:
     if names:
-        listed = ", ".join(ascii(name)[1:81] for name in sorted(names)[:8])
+        listed = ", ".join(ascii(name[:80])[1:-1] for name in sorted(names)[:8])
         listed += f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise FormatError(checkpoint.path, "tensors", f"{len(names)} {what}: {listed}")
 

@@ -37,7 +37,7 @@ def find_family(checkpoint: Checkpoint) -> tuple[str, Family]:
     key = "general.architecture" if gguf else "model_type"
     kind = checkpoint.metadata.get(key)
     for name, family in FAMILIES.items():
-        if kind in ((family.architecture,) if gguf else family.types):
+        if isinstance(kind, str) and kind in ((family.architecture,) if gguf else family.types):
             return name, family
     known = ", ".join(FAMILIES)
     raise UnsupportedError(

@@ -175,7 +175,8 @@ def _from_gguf(checkpoint: Checkpoint, prefix: str) -> dict[str, Any]:
     if values["vocab_size"] is None and isinstance(tokens, Sequence):
         values["vocab_size"] = len(tokens)
     values = {key: value for key, value in values.items() if value is not None}
-    if values.get("sliding_window") == 0:  # how the converter writes Phi-3's null
+    size = values.get("sliding_window")
+    if isinstance(size, int) and not size:  # how the converter writes Phi-3's null
         values["sliding_window"] = None
     return values
 
@@ -195,6 +196,8 @@ def _gguf_scaling(checkpoint: Checkpoint, prefix: str) -> dict[str, Any] | None:
     if (divisors := factors("rope_freqs.weight")) is not None:
         return {"rope_type": "divisors", "divisors": divisors}
     kind = checkpoint.metadata.get(f"{prefix}type")
+    if kind is not None and not isinstance(kind, str):
+        raise FormatError(checkpoint.path, f"{prefix}type", "must be a string")
     scaling = {
         "rope_type": kind,
         "factor": checkpoint.metadata.get(f"{prefix}factor"),

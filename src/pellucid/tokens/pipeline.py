@@ -32,6 +32,8 @@ def check_part(part: object, path: str | Path, place: str) -> int:
     for number, step in enumerate(_steps(part, path, place)):
         if number >= _MAX_STEPS:
             raise UnsupportedError(f"{path}: {place}: more than {_MAX_STEPS} steps")
+        if not isinstance(step.get("type"), str):  # which the library would guess by the other keys
+            raise UnsupportedError(f"{path}: {place}: a step without a type")
         pattern = step.get("pattern")
         if isinstance(pattern, Mapping) and isinstance(pattern.get("Regex"), str):
             check_pattern(pattern["Regex"], f"{path}: {place}")
@@ -81,15 +83,12 @@ def _flat(part: Part) -> Iterator[Part]:
         step = waiting.pop()
         if not isinstance(step, Mapping):
             continue
-        inner = next((v for v in step.values() if isinstance(v, list) and _are_steps(v)), None)
         if step.get("type") == "Sequence":
-            waiting += reversed(inner or [])
+            # The key of its steps differs from part to part; another list does no harm.
+            inner = [item for value in step.values() if isinstance(value, list) for item in value]
+            waiting += reversed(inner)
         else:
             yield step
-
-
-def _are_steps(value: list[object]) -> bool:
-    return all(isinstance(item, Mapping) for item in value)
 
 
 def _steps(part: object, path: str | Path, place: str) -> Iterator[Part]:
@@ -107,6 +106,10 @@ def _growth(step: Part, path: str | Path, place: str) -> float:
         found = pattern.get("String") if isinstance(pattern, Mapping) else None
         # A pattern can match between characters, which keeps them and adds the content.
         return len(content) / len(found) if isinstance(found, str) and found else len(content) + 1
+    added = step.get("prepend")
+    if kind == "Prepend" and isinstance(added, str) and len(added) > _MAX_GROWTH:
+        reason = f"{len(added)} characters before each text, at most {_MAX_GROWTH} are supported"
+        raise UnsupportedError(f"{path}: {place}: {reason}")
     if kind == "Precompiled":
         return _longest(step.get("precompiled_charsmap"), path, place)
     return 1

@@ -68,7 +68,7 @@ def _gguf_special_tokens(checkpoint: Checkpoint) -> dict[str, str]:
             if index < 0:
                 raise IndexError
             named[name] = str(texts[index])
-        except (IndexError, TypeError, ValueError):
+        except (IndexError, OverflowError, TypeError, ValueError):
             raise FormatError(checkpoint.path, key, f"there is no token {metadata[key]}") from None
     return named
 

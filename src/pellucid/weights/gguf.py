@@ -48,11 +48,11 @@ def read_gguf(path: Path) -> GGUF:
     what is valid but not read: version 1, big-endian, kinds of numbers not in `kinds.GGML`.
     """
     parts = [_read_one(shard) for shard in gguf_shards(path)]
-    if len(parts) == 1 and parts[0].metadata.get("split.count", 1) in (0, 1):
+    if len(parts) == 1 and _whole(parts[0].metadata.get("split.count", 1)) in (0, 1):
         return parts[0]
     tensors: dict[str, Tensor] = {}
     for number, part in enumerate(parts):
-        said = (part.metadata.get("split.no"), part.metadata.get("split.count"))
+        said = tuple(_whole(part.metadata.get(f"split.{key}")) for key in ("no", "count"))
         if said != (number, len(parts)):
             reason = f"file {number} of {len(parts)}, but it calls itself {said[0]} of {said[1]}"
             raise FormatError(path, "split.no", reason)
@@ -78,6 +78,11 @@ def gguf_shards(path: Path) -> list[Path]:
             raise FormatError(path, "", f"one of {count} files, of which {shard.name} is missing")
         shards.append(shard)
     return shards
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, or None: an array, say, which could not even be compared."""
+    return value if type(value) is int else None
 
 
 def _read_one(path: Path) -> GGUF:

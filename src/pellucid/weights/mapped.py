@@ -53,7 +53,8 @@ class MappedFile:
         if len(shape) > _MAX_AXES:
             reason = f"{len(shape)} dimensions, at most {_MAX_AXES} are read"
             raise UnsupportedError(f"{self.path}: {place}: {reason}")
-        if prod(axis or 1 for axis in shape) >= 1 << 62:  # with a 0 among them it needs no bytes
+        # With a 0 among its axes it needs no bytes, but numpy still multiplies the others.
+        if kind.block_bytes * prod(axis or 1 for axis in shape) >= 1 << 62:
             raise self.error(place, f"the shape {list(shape)} is beyond any memory")
         rows, columns = prod(shape[:-1]), shape[-1] if shape else 1
         if columns % kind.block_size:

@@ -165,8 +165,11 @@ def _package(reference: str, match: re.Match[str]) -> Reference:
 def _existing(reference: str) -> Path | None:
     if not reference or len(reference) > _LONGEST or "\0" in reference:
         return None
-    path = Path(reference).expanduser()
-    return path.absolute() if path.exists() else None
+    try:
+        path = Path(reference).expanduser()
+        return path.absolute() if path.exists() else None
+    except (OSError, RuntimeError):  # a name that no disk can have; a home that nobody has
+        return None
 
 
 def _unknown(reference: str) -> ModelNotFoundError:

@@ -99,6 +99,8 @@ def _entry(file: MappedFile, name: str, entry: Any) -> tuple[Kind, tuple[int, ..
         raise file.error(place, "the shape must be a list of whole numbers from 0 up")
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise file.error(place, "data_offsets must be two whole numbers in ascending order")
+    if offsets[1] >= 1 << 64:  # Python writes no more than 4,300 digits, so an error could not
+        raise file.error(place, "data_offsets are beyond 64 bits")
     kind = SAFETENSORS.get(dtype) if isinstance(dtype, str) else None
     if kind is None and str(dtype) in SAFETENSORS_UNREAD:
         raise UnsupportedError(f"{file.path}: {place}: numbers of kind {dtype} cannot be read")
