@@ -68,8 +68,8 @@ void q4_0(const U8* p, Block& out) {
 }
 void q4_1(const U8* p, Block& out) {
     low_then_high(p + 4, out.codes);
-    out.scales[0] = half_at(p);
-    out.minima[0] = half_at(p + 2);
+    out.scale = half_at(p);
+    out.least = half_at(p + 2);
 }
 void q5_0(const U8* p, Block& out) {
     low_then_high(p + 6, out.codes);
@@ -79,8 +79,8 @@ void q5_0(const U8* p, Block& out) {
 void q5_1(const U8* p, Block& out) {
     low_then_high(p + 8, out.codes);
     add_fifth_bits(p + 4, out.codes);
-    out.scales[0] = half_at(p);
-    out.minima[0] = half_at(p + 2);
+    out.scale = half_at(p);
+    out.least = half_at(p + 2);
 }
 void q8_0(const U8* p, Block& out) {
     for (int i = 0; i < 32; i++) out.codes[i] = p[2 + i] ^ 0x80;    // signed byte + 128
