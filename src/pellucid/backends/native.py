@@ -71,7 +71,7 @@ class Native:
         if not _native.can_pack(tensor.kind.name, tensor.shape[-1]):
             tensor = Tensor.of(tensor.name, tensor.float32())
         packed = self._pack(tensor)
-        # None: with scales so large or small that float16 cannot hold what the kernels need of them.
+        # None where float16 cannot hold what the kernels need of the scales.
         return self._pack(Tensor.of(tensor.name, tensor.float32())) if packed is None else packed
 
     def _pack(self, tensor: Tensor) -> Any:
