@@ -8,6 +8,8 @@ namespace pellucid {
 constexpr int kLanes = 16;      // outputs of a linear that are computed together: a tile
 constexpr int kPage = 64;       // positions of keys and values that are stored together
 constexpr int kGroup = 32;      // activations that share a scale
+constexpr int kOuter = 256;     // columns that share an outer scale, where scales are nested
+constexpr int kMaxHead = 512;   // dimensions of a head
 
 enum class Code : int { f32, f16, bf16, u4, u8 };
 enum class Act : int { silu, gelu, gelu_tanh, relu };
@@ -17,10 +19,15 @@ enum class Act : int { silu, gelu, gelu_tanh, relu };
 //   u4, u8           [group of columns]: codes [4-column block][16 rows][4 columns], then scales
 //                    and minima, f16 [16 rows] each; a number is code * scale + minimum. Of u4, one
 //                    byte holds two blocks: the first in its low half.
+//   the same, nested [256 columns]: outer scales and minima, f32 [16 rows] each, which the small
+//                    whole scales and minima of a group, i8 [group][16 rows] each, multiply; then
+//                    the codes of all groups. The numbers are then exactly the file's, which f16
+//                    would round, and there are fewer bytes.
 struct Matrix {
     Code code;
     int rows, columns;
     int group;                  // columns that share a scale: 16 or 32
+    bool nested;
     std::size_t tile_bytes;
     const std::uint8_t* data;
 };
@@ -34,12 +41,13 @@ struct Quantised {
     int columns;
 };
 
-struct Keys {                   // of one page and one head, f16: keys [head_dim][64], values [64][padded_dim]
-    const std::uint16_t* keys;
-    const std::uint16_t* values;
+struct Keys {                   // of one page and one head: keys [head_dim][64], values [64][padded_dim]
+    const void* keys;
+    const void* values;
 };
 
 struct Attention {
+    bool full;                  // keys and values are f32, else f16
     int head_dim, padded_dim;   // padded to a multiple of 16, with zeros
     float scale, softcap;       // softcap 0: none
 };
@@ -66,7 +74,8 @@ struct Kernels {
     void (*multiply)(const float* a, const float* b, std::size_t n, float* out);
     void (*scale)(const float* a, float by, std::size_t n, float* out);
     void (*softcap)(const float* a, float cap, std::size_t n, float* out);
-    void (*to_half)(const float* x, std::size_t n, std::uint16_t* out);
+    // False if a number is too large for f16, and became infinite.
+    bool (*to_half)(const float* x, std::size_t n, std::uint16_t* out);
     // Up to 4 queries over one page; of query i the keys [from[i], to[i]) of the page count.
     void (*attend)(const Attention&, const Keys&, int queries, const float* const* q,
                    const int* from, const int* to, Gathered* gathered);

@@ -36,22 +36,61 @@ std::vector<std::string> available() {
     return names;
 }
 
+constexpr int kMaxThreads = 1024;
+
 struct Engine {
-    std::shared_ptr<Pool> pool;
     const Kernels* table;
-    Engine(int threads, const std::string& isa) : pool(std::make_shared<Pool>(threads)), table(kernels(isa)) {}
+    std::shared_ptr<Pool> pool;
+    Count pages = std::make_shared<std::atomic<long>>(0);
+    Engine(int threads, const std::string& isa) : table(kernels(isa)) {
+        if (threads < 1 || threads > kMaxThreads) throw std::invalid_argument("threads");
+        pool = std::make_shared<Pool>(threads);
+    }
 };
 
+// None where float16 scales cannot say the tensor's numbers.
 Holder pack(Engine& e, const std::string& kind, Bytes data, int rows, int columns) {
-    if (data.stride(1) != 1 || static_cast<int>(data.shape(0)) != rows)
-        throw std::invalid_argument("rows must be contiguous");
+    if (rows < 0 || columns < 1 || !can_pack(kind, columns)) throw std::invalid_argument("cannot pack this kind and shape");
+    if (data.shape(0) != static_cast<std::size_t>(rows) || data.shape(1) != row_bytes(kind, columns))
+        throw std::invalid_argument("data is not of this kind and shape");
+    if (rows && (data.stride(1) != 1 || data.stride(0) < 0)) throw std::invalid_argument("rows must be contiguous");
     nb::gil_scoped_release free;
-    return std::make_shared<Packed>(kind, data.data(), data.stride(0), rows, columns, *e.pool);
+    auto turn = e.pool->turn();
+    auto packed = std::make_shared<Packed>(kind, data.data(), data.stride(0), rows, columns, *e.pool);
+    return packed->exact() ? packed : nullptr;
 }
+
+// Marks sequences for as long as a pass uses them without the interpreter's lock. Made and
+// destroyed while that is held, so that marks need no lock of their own.
+class Busy {
+public:
+    explicit Busy(const std::vector<Span>& spans) {
+        for (const Span& span : spans) {
+            if (span.sequence->busy) {
+                release();
+                throw std::runtime_error("a sequence is used twice at once; fork it first");
+            }
+            span.sequence->busy = true;
+            marked_.push_back(span.sequence);
+        }
+    }
+    ~Busy() { release(); }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+
+private:
+    void release() {
+        for (Sequence* sequence : marked_) sequence->busy = false;
+    }
+    std::vector<Sequence*> marked_;
+};
 
 void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
              const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out) {
     Batch b;
+    constexpr std::size_t most = 1 << 24;       // rows; what a pass needs for each is far above 100 bytes
+    if (ids.shape(0) > most || wanted.shape(0) > most || positions.shape(0) != ids.shape(0))
+        throw std::invalid_argument("ids, positions and wanted do not agree");
     b.rows = static_cast<int>(ids.shape(0));
     b.wanted_rows = static_cast<int>(wanted.shape(0));
     if (static_cast<int>(out.shape(0)) != b.wanted_rows || static_cast<int>(out.shape(1)) != plan.result_width())
@@ -60,6 +99,7 @@ void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
     b.positions = positions.data();
     b.wanted = wanted.data();
     for (const auto& [row, rows, sequence] : spans) b.spans.push_back({row, rows, sequence.get()});
+    Busy busy(b.spans);
     nb::gil_scoped_release free;
     plan.execute(b, out.data());
 }
@@ -108,7 +148,7 @@ nb::list describe(const Plan& plan) {
         d["chosen"] = o.chosen;
         // Of one position in one layer: its keys and values.
         d["key_bytes"] = o.kind == Kind::attend || o.kind == Kind::store
-            ? plan.layout().page() / kPage / plan.layout().layers * sizeof(std::uint16_t) : 0;
+            ? plan.layout().page() / kPage / plan.layout().layers : 0;
         rows.append(d);
     }
     return rows;
@@ -132,36 +172,36 @@ NB_MODULE(_native, m) {
             if (row < 0 || row >= p.matrix().rows || static_cast<int>(out.shape(0)) != p.matrix().columns)
                 throw std::out_of_range("row");
             p.row(row, out.data());
-        });
+        }, "row"_a, "out"_a.noconvert());
 
     nb::class_<Engine>(m, "Engine")
         .def(nb::init<int, const std::string&>(), "threads"_a, "isa"_a = "")
         .def_prop_ro("isa", [](const Engine& e) { return e.table->name; })
         .def_prop_ro("threads", [](const Engine& e) { return e.pool->size(); })
+        .def_prop_ro("pages", [](const Engine& e) { return e.pages->load(); })
         .def("pack", &pack, "kind"_a, "data"_a, "rows"_a, "columns"_a);
 
     nb::class_<Sequence>(m, "Sequence")
-        .def("__init__", [](Sequence* s, int layers, int kv_heads, int head_dim) {
-            new (s) Sequence(Layout{layers, kv_heads, head_dim, (head_dim + 15) / 16 * 16});
-        }, "layers"_a, "kv_heads"_a, "head_dim"_a)
-        .def_ro("length", &Sequence::length)
+        .def("__init__", [](Sequence* s, const Engine& e, int layers, int kv_heads, int head_dim, bool full) {
+            new (s) Sequence(Layout(layers, kv_heads, head_dim, full), e.pages);
+        }, "engine"_a, "layers"_a, "kv_heads"_a, "head_dim"_a, "full"_a = false)
+        .def_prop_ro("length", &Sequence::length)
         .def_prop_ro("pages", &Sequence::pages)
-        .def("fork", [](const Sequence& s) { return std::make_shared<Sequence>(s); })
+        .def("fork", &Sequence::fork)
         .def("trim", &Sequence::trim, "length"_a)
-        .def("advance", [](Sequence& s, int rows) { s.length += rows; }, "rows"_a);
+        .def("advance", &Sequence::advance, "rows"_a);
 
     nb::class_<Plan>(m, "Plan")
-        .def("__init__", [](Plan* p, const Engine& e, int layers, int kv_heads, int head_dim) {
-            if (head_dim > 512) throw std::invalid_argument("a head of more than 512 dimensions");
-            new (p) Plan(e.pool, e.table, Layout{layers, kv_heads, head_dim, (head_dim + 15) / 16 * 16});
-        }, "engine"_a, "layers"_a, "kv_heads"_a, "head_dim"_a)
+        .def("__init__", [](Plan* p, const Engine& e, int layers, int kv_heads, int head_dim, bool full) {
+            new (p) Plan(e.pool, e.table, Layout(layers, kv_heads, head_dim, full));
+        }, "engine"_a, "layers"_a, "kv_heads"_a, "head_dim"_a, "full"_a = false)
         .def("buffer", &Plan::buffer, "width"_a, "wanted"_a)
-        .def("quantise", [](Plan& p, int a) {
+        .def("quantised", &Plan::quantised, "of"_a)
+        .def("quantise", [](Plan& p, int a, int into) {
             Op o = op(Kind::quantise, -1, a);
-            o.quantised = p.quantised(a);
+            o.quantised = into;
             p.push(o);
-            return o.quantised;
-        })
+        }, "a"_a, "into"_a)
         .def("embed", [](Plan& p, int out, Holder table, bool by_position) {
             Op o = op(by_position ? Kind::position : Kind::embed, out);
             o.matrix = table;
@@ -233,7 +273,7 @@ NB_MODULE(_native, m) {
             p.push(o);
         }, "out"_a, "a"_a, "scores"_a, "experts"_a, "chosen"_a, "renormalise"_a, "act"_a)
         .def("finish", &Plan::finish, "result"_a)
-        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a)
+        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert())
         .def_prop_rw("measuring", [](const Plan& p) { return p.measuring; }, [](Plan& p, bool on) { p.measuring = on; })
         .def_prop_ro("passes", [](const Plan& p) { return p.passes; })
         .def_prop_ro("width", &Plan::result_width)

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 #include "simd_portable.hpp"
 
@@ -22,10 +23,12 @@ float half_at(const U8* p) {
     return from_half(h);
 }
 
-// What a block of `size` numbers says: a code for each, a scale and a minimum for each group.
+// What a block of `size` numbers says: a code for each; a scale and a minimum, which in a block of
+// 256 the small ones of each group multiply.
 struct Block {
     U8 codes[256];
-    float scales[16], minima[16];
+    float scale, least;
+    std::int8_t scales[16], minima[16];
 };
 
 struct Format {
@@ -34,6 +37,7 @@ struct Format {
     Code code;
     int group;
     void (*read)(const U8* p, Block& out);
+    bool nested() const { return size == kOuter; }
 };
 
 void low_then_high(const U8* p, U8* codes) {    // 16 bytes: the low halves are numbers 0 to 15
@@ -49,51 +53,56 @@ void add_fifth_bits(const U8* p, U8* codes) {
     for (int i = 0; i < 32; i++) codes[i] |= ((bits >> i) & 1) << 4;
 }
 
-void about(Block& out, int group, float scale, float middle) {
-    out.scales[group] = scale;
-    out.minima[group] = -middle * scale;
+// The code `middle` stands for zero.
+void about(Block& out, float scale, float middle) {
+    out.scale = scale;
+    out.least = -middle * scale;
+}
+void both(Block& out, int group, int small) {
+    out.scales[group] = out.minima[group] = static_cast<std::int8_t>(small);
 }
 
 void q4_0(const U8* p, Block& out) {
     low_then_high(p + 2, out.codes);
-    about(out, 0, half_at(p), 8);
+    about(out, half_at(p), 8);
 }
 void q4_1(const U8* p, Block& out) {
     low_then_high(p + 4, out.codes);
-    out.scales[0] = half_at(p);
-    out.minima[0] = half_at(p + 2);
+    out.scale = half_at(p);
+    out.least = half_at(p + 2);
 }
 void q5_0(const U8* p, Block& out) {
     low_then_high(p + 6, out.codes);
     add_fifth_bits(p + 2, out.codes);
-    about(out, 0, half_at(p), 16);
+    about(out, half_at(p), 16);
 }
 void q5_1(const U8* p, Block& out) {
     low_then_high(p + 8, out.codes);
     add_fifth_bits(p + 4, out.codes);
-    out.scales[0] = half_at(p);
-    out.minima[0] = half_at(p + 2);
+    out.scale = half_at(p);
+    out.least = half_at(p + 2);
 }
 void q8_0(const U8* p, Block& out) {
     for (int i = 0; i < 32; i++) out.codes[i] = p[2 + i] ^ 0x80;    // signed byte + 128
-    about(out, 0, half_at(p), 128);
+    about(out, half_at(p), 128);
 }
 
 void q2_k(const U8* p, Block& out) {
-    float d = half_at(p + 80), dmin = half_at(p + 82);
+    out.scale = half_at(p + 80);
+    out.least = -half_at(p + 82);
     for (int i = 0; i < 256; i++) {
         int half = i / 128, shift = i % 128 / 32 * 2;
         out.codes[i] = (p[16 + 32 * half + i % 32] >> shift) & 3;
     }
     for (int g = 0; g < 16; g++) {
-        out.scales[g] = d * static_cast<float>(p[g] & 15);
-        out.minima[g] = -dmin * static_cast<float>(p[g] >> 4);
+        out.scales[g] = p[g] & 15;
+        out.minima[g] = p[g] >> 4;
     }
 }
 
 void q3_k(const U8* p, Block& out) {
     const U8 *high = p, *low = p + 32, *packed = p + 96;
-    float d = half_at(p + 108);
+    about(out, half_at(p + 108), 4);
     for (int i = 0; i < 256; i++) {
         int half = i / 128, part = i % 128 / 32;
         int two = (low[32 * half + i % 32] >> (2 * part)) & 3;
@@ -102,16 +111,19 @@ void q3_k(const U8* p, Block& out) {
     for (int g = 0; g < 16; g++) {      // six bits: four in the first 8 bytes, two in the last 4
         int four = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4;
         int two = (packed[8 + g % 4] >> (2 * (g / 4))) & 3;
-        about(out, g, d * static_cast<float>((four | two << 4) - 32), 4);
+        both(out, g, (four | two << 4) - 32);
     }
 }
 
-void six_bit_scales(const U8* p, float d, float dmin, Block& out) {   // of Q4_K and Q5_K
+void six_bit_scales(const U8* p, Block& out) {       // of Q4_K and Q5_K
+    out.scale = half_at(p);
+    out.least = -half_at(p + 2);
+    p += 4;
     for (int g = 0; g < 8; g++) {
         int scale = g < 4 ? p[g] & 63 : (p[g + 4] & 15) | (p[g - 4] >> 6) << 4;
         int least = g < 4 ? p[g + 4] & 63 : (p[g + 4] >> 4) | (p[g] >> 6) << 4;
-        out.scales[g] = d * static_cast<float>(scale);
-        out.minima[g] = -dmin * static_cast<float>(least);
+        out.scales[g] = static_cast<std::int8_t>(scale);
+        out.minima[g] = static_cast<std::int8_t>(least);
     }
 }
 void halves_of_64(const U8* p, U8* codes) {
@@ -121,11 +133,11 @@ void halves_of_64(const U8* p, U8* codes) {
     }
 }
 void q4_k(const U8* p, Block& out) {
-    six_bit_scales(p + 4, half_at(p), half_at(p + 2), out);
+    six_bit_scales(p, out);
     halves_of_64(p + 16, out.codes);
 }
 void q5_k(const U8* p, Block& out) {
-    six_bit_scales(p + 4, half_at(p), half_at(p + 2), out);
+    six_bit_scales(p, out);
     halves_of_64(p + 48, out.codes);
     for (int i = 0; i < 256; i++) out.codes[i] |= ((p[16 + i % 32] >> (i / 32)) & 1) << 4;
 }
@@ -137,9 +149,8 @@ void q6_k(const U8* p, Block& out) {
         int two = (p[128 + 32 * half + j] >> (2 * part)) & 3;
         out.codes[i] = static_cast<U8>(four | two << 4);
     }
-    float d = half_at(p + 208);
-    for (int g = 0; g < 16; g++)
-        about(out, g, d * static_cast<float>(static_cast<std::int8_t>(p[192 + g])), 32);
+    about(out, half_at(p + 208), 32);
+    for (int g = 0; g < 16; g++) both(out, g, static_cast<std::int8_t>(p[192 + g]));
 }
 
 // The 16 values of IQ4, and those of MXFP4 (e2m1) doubled; source: ggml's tables.
@@ -153,22 +164,22 @@ void by_value(U8* codes, const std::int8_t* values) {
 void iq4_nl(const U8* p, Block& out) {
     low_then_high(p + 2, out.codes);
     by_value(out.codes, iq4_values);
-    about(out, 0, half_at(p), 128);
+    about(out, half_at(p), 128);
 }
 void iq4_xs(const U8* p, Block& out) {
-    float d = half_at(p);
+    about(out, half_at(p), 128);
     int high = p[2] | p[3] << 8;
     for (int g = 0; g < 8; g++) {
         low_then_high(p + 8 + 16 * g, out.codes + 32 * g);
         by_value(out.codes + 32 * g, iq4_values);
         int scale = ((p[4 + g / 2] >> (4 * (g % 2))) & 15) | ((high >> (2 * g)) & 3) << 4;
-        about(out, g, d * static_cast<float>(scale - 32), 128);
+        both(out, g, scale - 32);
     }
 }
 void mxfp4(const U8* p, Block& out) {
     low_then_high(p + 1, out.codes);
     by_value(out.codes, fp4_values);
-    about(out, 0, std::ldexp(0.5f, p[0] - 127), 128);
+    about(out, std::ldexp(0.5f, p[0] - 127), 128);
 }
 
 constexpr Format formats[] = {
@@ -196,8 +207,28 @@ void pack_dense_row(const U8* row, int columns, int size, int lane, U8* tile) {
         std::memcpy(tile + (static_cast<std::size_t>(c) * kLanes + lane) * size, row + static_cast<std::size_t>(c) * size, size);
 }
 
-std::size_t group_bytes(const Matrix& m) {
-    return static_cast<std::size_t>(m.group) * kLanes * (m.code == Code::u4 ? 4 : 8) / 8 + 4 * kLanes;
+// Where the parts of a group are in its tile: its codes; and its scales, which its minima follow.
+struct Place {
+    std::size_t codes, scales, outer;
+};
+
+std::size_t code_bytes(const Matrix& m) { return static_cast<std::size_t>(m.group) * kLanes * (m.code == Code::u4 ? 4 : 8) / 8; }
+
+std::size_t tile_bytes(const Matrix& m) {
+    std::size_t groups = m.columns / m.group;
+    if (!m.nested) return groups * (code_bytes(m) + 4 * kLanes);
+    return groups * (code_bytes(m) + 2 * kLanes) + static_cast<std::size_t>(m.columns / kOuter) * 8 * kLanes;
+}
+
+Place place(const Matrix& m, int group) {
+    if (!m.nested) {
+        std::size_t at = group * (code_bytes(m) + 4 * kLanes);
+        return {at, at + code_bytes(m), 0};
+    }
+    const int inner = kOuter / m.group;
+    std::size_t outer = group / inner * (8 * kLanes + inner * (code_bytes(m) + 2 * kLanes));
+    std::size_t scales = outer + 8 * kLanes, codes = scales + 2 * kLanes * inner;
+    return {codes + group % inner * code_bytes(m), scales + 2 * kLanes * (group % inner), outer};
 }
 
 void put_code(const Matrix& m, U8* group, int column, int lane, U8 code) {
@@ -208,21 +239,60 @@ void put_code(const Matrix& m, U8* group, int column, int lane, U8 code) {
         group[block / 2 * 4 * kLanes + place] |= block % 2 ? code << 4 : code;
 }
 
-void pack_coded_row(const Format& f, const U8* row, const Matrix& m, int lane, U8* tile) {
+int code_at(const Matrix& m, const U8* group, int column, int lane) {
+    int block = column / 4, place = lane * 4 + column % 4;
+    if (m.code == Code::u8) return group[block * 4 * kLanes + place];
+    int pair = group[block / 2 * 4 * kLanes + place];
+    return block % 2 ? pair >> 4 : pair & 15;
+}
+
+bool put_half(float number, U8* at) {
+    std::uint16_t half = to_half(number);
+    std::memcpy(at, &half, 2);
+    return from_half(half) == number;
+}
+
+// Whether the scales are what the block says.
+bool put_scales(const Matrix& m, const Block& block, int first, int count, int lane, U8* tile) {
+    if (!m.nested) {
+        U8* scales = tile + place(m, first).scales;
+        bool exact = put_half(block.scale, scales + 2 * lane);
+        return put_half(block.least, scales + 2 * kLanes + 2 * lane) && exact;
+    }
+    U8* outer = tile + place(m, first).outer;
+    std::memcpy(outer + 4 * lane, &block.scale, 4);
+    std::memcpy(outer + 4 * kLanes + 4 * lane, &block.least, 4);
+    for (int g = 0; g < count; g++) {
+        U8* small = tile + place(m, first + g).scales;
+        std::memcpy(small + lane, &block.scales[g], 1);
+        std::memcpy(small + kLanes + lane, &block.minima[g], 1);
+    }
+    return true;
+}
+
+std::pair<float, float> scales_at(const Matrix& m, const U8* tile, int group, int lane) {
+    const Place at = place(m, group);
+    const U8* scales = tile + at.scales;
+    if (!m.nested) return {half_at(scales + 2 * lane), half_at(scales + 2 * kLanes + 2 * lane)};
+    float scale, least;
+    std::memcpy(&scale, tile + at.outer + 4 * lane, 4);
+    std::memcpy(&least, tile + at.outer + 4 * kLanes + 4 * lane, 4);
+    return {scale * static_cast<std::int8_t>(scales[lane]), least * static_cast<std::int8_t>(scales[kLanes + lane])};
+}
+
+bool pack_coded_row(const Format& f, const U8* row, const Matrix& m, int lane, U8* tile) {
     Block block;
+    bool exact = true;
     for (int b = 0; b < m.columns / f.size; b++, row += f.bytes) {
         f.read(row, block);
         for (int i = 0; i < f.size; i++) {
             int column = b * f.size + i;
-            put_code(m, tile + column / f.group * group_bytes(m), column % f.group, lane, block.codes[i]);
+            put_code(m, tile + place(m, column / f.group).codes, column % f.group, lane, block.codes[i]);
         }
-        for (int g = 0; g < f.size / f.group; g++) {
-            U8* end = tile + (b * f.size / f.group + g + 1) * group_bytes(m) - 4 * kLanes;
-            std::uint16_t pair[2] = {to_half(block.scales[g]), to_half(block.minima[g])};
-            std::memcpy(end + 2 * lane, &pair[0], 2);
-            std::memcpy(end + 2 * kLanes + 2 * lane, &pair[1], 2);
-        }
+        const int groups = f.size / f.group;
+        exact &= put_scales(m, block, b * groups, groups, lane, tile);
     }
+    return exact;
 }
 
 }  // namespace
@@ -233,40 +303,55 @@ bool can_pack(const std::string& kind, int columns) {
     return f && columns % f->size == 0 && columns % kGroup == 0;
 }
 
+std::size_t row_bytes(const std::string& kind, int columns) {
+    const Format* f = find(kind);
+    return f ? static_cast<std::size_t>(columns / f->size) * f->bytes : static_cast<std::size_t>(columns) * dense_bytes(kind);
+}
+
 void Packed::Free::operator()(U8* p) const { ::operator delete(p, std::align_val_t(64)); }
 
-Packed::Packed(const std::string& kind, const U8* data, std::size_t row_bytes, int rows, int columns,
+Packed::Packed(const std::string& kind, const U8* data, std::size_t stride, int rows, int columns,
                Pool& pool) {
     if (!can_pack(kind, columns)) throw std::invalid_argument("cannot pack " + kind);
     const Format* f = find(kind);
     int size = dense_bytes(kind);
     Code code = f ? f->code : size == 4 ? Code::f32 : kind == "F16" ? Code::f16 : Code::bf16;
-    matrix_ = {code, rows, columns, f ? f->group : 1, 0, nullptr};
-    matrix_.tile_bytes = f ? group_bytes(matrix_) * (columns / f->group)
-                           : static_cast<std::size_t>(columns) * kLanes * size;
-    int tiles = (rows + kLanes - 1) / kLanes;
+    matrix_ = {code, rows, columns, f ? f->group : 1, f && f->nested(), 0, nullptr};
+    matrix_.tile_bytes = f ? tile_bytes(matrix_) : static_cast<std::size_t>(columns) * kLanes * size;
+    const std::int64_t tiles = (static_cast<std::int64_t>(rows) + kLanes - 1) / kLanes;
     bytes_ = matrix_.tile_bytes * tiles;
     constexpr std::size_t beyond = 8192;    // the kernels prefetch past the end
     memory_.reset(static_cast<U8*>(::operator new(bytes_ + beyond, std::align_val_t(64))));
     matrix_.data = memory_.get();
     pool.run([&](int t) {
-        for (int tile = tiles * t / pool.size(); tile < tiles * (t + 1) / pool.size(); tile++) {
+        for (std::int64_t tile = tiles * t / pool.size(); tile < tiles * (t + 1) / pool.size(); tile++) {
             U8* out = memory_.get() + matrix_.tile_bytes * tile;
             std::memset(out, 0, matrix_.tile_bytes);
-            for (int lane = 0; lane < std::min(kLanes, rows - tile * kLanes); lane++) {
-                const U8* row = data + row_bytes * (static_cast<std::size_t>(tile) * kLanes + lane);
-                if (f)
-                    pack_coded_row(*f, row, matrix_, lane, out);
-                else
+            for (int lane = 0; lane < std::min<std::int64_t>(kLanes, rows - tile * kLanes); lane++) {
+                const U8* row = data + stride * (tile * kLanes + lane);
+                if (!f)
                     pack_dense_row(row, columns, size, lane, out);
+                else if (!pack_coded_row(*f, row, matrix_, lane, out))
+                    exact_ = false;
             }
         }
     });
 }
 
+// In double, where nothing is rounded but the result.
+void coded_row(const Matrix& m, const U8* tile, int lane, float* out) {
+    for (int g = 0; g < m.columns / m.group; g++) {
+        auto [scale, least] = scales_at(m, tile, g, lane);
+        const U8* codes = tile + place(m, g).codes;
+        for (int i = 0; i < m.group; i++)
+            *out++ = static_cast<float>(code_at(m, codes, i, lane) * static_cast<double>(scale) + static_cast<double>(least));
+    }
+}
+
 void Packed::row(int row, float* out) const {
     const U8* tile = matrix_.data + matrix_.tile_bytes * (row / kLanes);
     int lane = row % kLanes;
+    if (matrix_.code >= Code::u4) return coded_row(matrix_, tile, lane, out);
     for (int c = 0; c < matrix_.columns; c++) {
         std::size_t at = static_cast<std::size_t>(c) * kLanes + lane;
         switch (matrix_.code) {
@@ -277,15 +362,7 @@ void Packed::row(int row, float* out) const {
                 std::memcpy(out + c, &bits, 4);
                 break;
             }
-            default: {
-                const U8* group = tile + c / matrix_.group * group_bytes(matrix_);
-                const U8* end = group + group_bytes(matrix_) - 4 * kLanes;
-                int column = c % matrix_.group, block = column / 4, place = lane * 4 + column % 4;
-                int code = matrix_.code == Code::u8 ? group[block * 4 * kLanes + place]
-                           : block % 2 ? group[block / 2 * 4 * kLanes + place] >> 4
-                                       : group[block / 2 * 4 * kLanes + place] & 15;
-                out[c] = static_cast<float>(code) * half_at(end + 2 * lane) + half_at(end + 2 * kLanes + 2 * lane);
-            }
+            default: break;
         }
     }
 }

@@ -1,5 +1,6 @@
-// Stored tensors become matrices in tiles: codes as they are, scales and minima in f16.
+// Stored tensors become matrices in tiles: codes as they are, with scales that say the same numbers.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,10 +12,13 @@ namespace pellucid {
 
 class Packed {
 public:
-    // `kind` is the tensor's kind ("F32", "Q4_K"); `data` its rows, `row_bytes` apart.
-    Packed(const std::string& kind, const std::uint8_t* data, std::size_t row_bytes, int rows,
+    // `kind` is the tensor's kind ("F32", "Q4_K"); `data` its rows, `stride` bytes apart. The caller
+    // has its turn in the pool.
+    Packed(const std::string& kind, const std::uint8_t* data, std::size_t stride, int rows,
            int columns, Pool& pool);
     const Matrix& matrix() const { return matrix_; }
+    // Whether every number is the tensor's own; if not, a scale or minimum is beyond f16.
+    bool exact() const { return exact_; }
     std::size_t bytes() const { return bytes_; }
     // The numbers of a row, [columns].
     void row(int row, float* out) const;
@@ -25,9 +29,11 @@ private:
     };
     Matrix matrix_;
     std::size_t bytes_;
+    std::atomic<bool> exact_{true};
     std::unique_ptr<std::uint8_t, Free> memory_;
 };
 
 bool can_pack(const std::string& kind, int columns);
+std::size_t row_bytes(const std::string& kind, int columns);    // as the file has them
 
 }  // namespace pellucid

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 
 namespace pellucid {
 namespace {
@@ -43,7 +44,18 @@ const char* kind_name(Kind kind) {
     return names[static_cast<int>(kind)];
 }
 
+void Plan::push(Op op) {
+    pellucid::check(op, buffers_, layout_);
+    if (op.quantised >= 0) {
+        const int of = sixteens_.at(op.quantised).of;
+        if (buffers_[of].width != buffers_[op.a].width || buffers_[of].wanted != buffers_[op.a].wanted)
+            throw std::invalid_argument("16-bit numbers of other rows");
+    }
+    ops_.push_back(std::move(op));
+}
+
 void Plan::finish(int result) {
+    if (!buffers_.at(result).wanted) throw std::invalid_argument("the result is not of wanted rows");
     result_ = result;
     // An operation that shares out rows may follow another on the same rows without waiting; any
     // other that touches what was touched since the last barrier, and either wrote, must wait.
@@ -83,14 +95,9 @@ void Plan::make_room(const Batch& batch) {
         std::size_t needed = static_cast<std::size_t>(rows_of(static_cast<int>(i), batch)) * buffers_[i].width;
         if (buffers_[i].data.size() < needed) buffers_[i].data.resize(needed);
     }
-    for (Sixteen& s : sixteens_) {
-        std::size_t numbers = static_cast<std::size_t>(rows_of(s.of, batch)) * buffers_[s.of].width;
-        if (s.bytes.size() < 2 * numbers) {
-            s.bytes.resize(2 * numbers);
-            s.scales.resize(numbers / kGroup);
-            s.sums.resize(numbers / (kGroup / 2));
-        }
-    }
+    for (Sixteen& s : sixteens_) s.fit(static_cast<std::size_t>(rows_of(s.of, batch)) * buffers_[s.of].width);
+    for (const Op& op : ops_)
+        if (op.kind == Kind::experts) make_room_for_experts(op, batch.rows);
     items_.clear();
     const int group = ops_.empty() ? 1 : std::accumulate(ops_.begin(), ops_.end(), 1, [](int g, const Op& op) {
         return op.kind == Kind::attend ? op.heads : g;
@@ -101,10 +108,40 @@ void Plan::make_room(const Batch& batch) {
                 items_.push_back({&span, head, first, std::min(kQueries, span.rows * group - first)});
 }
 
+// What comes from Python indexes memory from here on.
+void Plan::check(const Batch& batch) const {
+    if (result_ < 0) throw std::invalid_argument("the plan is not finished");
+    constexpr std::int64_t most = std::numeric_limits<int>::max() / 2;
+    auto below = [](const std::int64_t* numbers, int n, std::int64_t limit, const char* what) {
+        for (int i = 0; i < n; i++)
+            if (numbers[i] < 0 || numbers[i] >= limit) throw std::out_of_range(what);
+    };
+    below(batch.wanted, batch.wanted_rows, batch.rows, "wanted: no such row");
+    below(batch.positions, batch.rows, most, "positions: beyond what can be held");
+    bool attends = false;
+    for (const Op& op : ops_) {
+        if (op.kind == Kind::embed) below(batch.ids, batch.rows, op.matrix->matrix().rows, "ids: beyond the vocabulary");
+        if (op.kind == Kind::position) below(batch.positions, batch.rows, op.matrix->matrix().rows, "positions: beyond the table");
+        attends |= op.kind == Kind::attend;
+    }
+    int row = 0;
+    for (const Span& span : batch.spans) {
+        if (span.row != row || span.rows < 0 || span.rows > batch.rows - row) throw std::invalid_argument("spans do not cover the rows in order");
+        if (!(span.sequence->layout() == layout_)) throw std::invalid_argument("a cache of another model");
+        for (int i = 1; i < span.rows; i++)
+            if (batch.positions[row + i] != batch.positions[row] + i) throw std::invalid_argument("positions of a span do not follow each other");
+        row += span.rows;
+    }
+    if (attends && row != batch.rows) throw std::invalid_argument("spans do not cover the rows in order");
+}
+
 void Plan::execute(const Batch& batch, float* out) {
+    check(batch);
+    auto turn = pool_->turn();
     for (const Span& span : batch.spans)
-        span.sequence->prepare(static_cast<int>(batch.positions[span.row]), span.rows);
+        if (span.rows) span.sequence->prepare(static_cast<int>(batch.positions[span.row]), span.rows);
     make_room(batch);
+    beyond_half_ = false;
     using Clock = std::chrono::steady_clock;
     pool_->run([&](int t) {
         if (measuring && t == 0) {
@@ -124,8 +161,9 @@ void Plan::execute(const Batch& batch, float* out) {
         }
     });
     passes += measuring;
+    if (beyond_half_) throw std::overflow_error("keys or values are beyond float16");
     const Buffer& result = buffers_[result_];
-    std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);
+    if (batch.wanted_rows) std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);
 }
 
 Quantised Plan::view(Sixteen& s, int columns) const {
@@ -237,13 +275,22 @@ void Plan::linear(const Packed& packed, const float* bias, const float* x, const
 
 void Plan::store(const Op& op, const Batch& batch, int first, int last) {
     const Layout& l = layout_;
-    std::vector<std::uint16_t> key(l.padded_dim), value(l.padded_dim);
+    std::uint16_t key[kMaxHead], value[kMaxHead] = {};      // the padding stays zero
+    float full[kMaxHead] = {};
     for (const Span& span : batch.spans)
         for (int r = std::max(first, span.row); r < std::min(last, span.row + span.rows); r++)
             for (int h = 0; h < l.kv_heads; h++) {
-                kernels_->to_half(row(op.a, r) + h * l.head_dim, l.head_dim, key.data());
-                kernels_->to_half(row(op.b, r) + h * l.head_dim, l.head_dim, value.data());
-                span.sequence->write(op.layer, h, static_cast<int>(batch.positions[r]), key.data(), value.data());
+                const float *k = row(op.a, r) + h * l.head_dim, *v = row(op.b, r) + h * l.head_dim;
+                const int position = static_cast<int>(batch.positions[r]);
+                if (l.full) {
+                    std::copy_n(v, l.head_dim, full);
+                    span.sequence->write(op.layer, h, position, k, full);
+                    continue;
+                }
+                bool fits = kernels_->to_half(k, l.head_dim, key);
+                fits &= kernels_->to_half(v, l.head_dim, value);
+                if (!fits) beyond_half_ = true;
+                span.sequence->write(op.layer, h, position, key, value);
             }
 }
 
@@ -254,8 +301,8 @@ void Plan::attend(const Op& op, const Batch& batch, int t) {
 void Plan::attend_item(const Op& op, const Batch& batch, const Item& item) {
     const Layout& l = layout_;
     const int group = op.heads / l.kv_heads;
-    const Attention a{l.head_dim, l.padded_dim, op.number, op.softcap};
-    alignas(64) float now_mixed[kQueries][512], all_mixed[kQueries][512];
+    const Attention a{l.full, l.head_dim, l.padded_dim, op.number, op.softcap};
+    alignas(64) float now_mixed[kQueries][kMaxHead], all_mixed[kQueries][kMaxHead];
     Gathered now[kQueries], all[kQueries];
     const float* q[kQueries];
     float* out[kQueries];
@@ -293,22 +340,48 @@ void Plan::attend_item(const Op& op, const Batch& batch, const Item& item) {
 
 // ---- a mixture of experts ------------------------------------------------------------------------
 
+// All that the threads need of memory, since an allocation that fails there could not be told.
+void Plan::make_room_for_experts(const Op& op, std::size_t rows) {
+    auto fit = [](std::vector<float>& v, std::size_t n) { v.resize(std::max(v.size(), n)); };
+    const std::size_t hidden = buffers_[op.a].width, count = op.experts.size();
+    fit(chances_, count);
+    routes_.resize(std::max(routes_.size(), count));
+    for (auto& route : routes_) route.reserve(rows);
+    for (auto* v : {&gathered_, &down_}) fit(*v, rows * hidden);
+    for (const Mlp& mlp : op.experts) {
+        const std::size_t width = mlp.up->matrix().rows;
+        for (auto* v : {&up_, &gate_}) fit(*v, rows * width);
+        sixteen_mid_.fit(rows * width);
+    }
+    sixteen_in_.fit(rows * hidden);
+}
+
+// Which rows go to which expert, with what weight.
+void Plan::route(const Op& op, int rows) {
+    const int count = static_cast<int>(op.experts.size());
+    for (auto& route : routes_) route.clear();
+    float* chances = chances_.data();
+    for (int r = 0; r < rows; r++) {
+        const float* scores = row(op.b, r);
+        float top = *std::max_element(scores, scores + count), total = 0, kept = 0;
+        for (int e = 0; e < count; e++) total += chances[e] = std::exp(scores[e] - top);
+        int first[kMaxChosen];
+        for (int i = 0; i < op.chosen; i++) {           // of equals, the first
+            int best = -1;
+            for (int e = 0; e < count; e++)
+                if (std::find(first, first + i, e) == first + i && (best < 0 || chances[e] > chances[best])) best = e;
+            first[i] = best;
+            kept += chances[best];
+        }
+        for (int i = 0; i < op.chosen; i++)
+            routes_[first[i]].emplace_back(r, chances[first[i]] / (op.renormalise ? kept : total));
+    }
+}
+
 void Plan::mix(const Op& op, const Batch& batch, int t) {
     const int rows = rows_of(op.a, batch), count = static_cast<int>(op.experts.size());
     if (t == 0) {
-        routes_.assign(count, {});
-        std::vector<int> order(count);
-        std::vector<float> weights(count);
-        for (int r = 0; r < rows; r++) {
-            const float* scores = row(op.b, r);
-            float top = *std::max_element(scores, scores + count), total = 0, kept = 0;
-            for (int e = 0; e < count; e++) total += weights[e] = std::exp(scores[e] - top);
-            std::iota(order.begin(), order.end(), 0);
-            std::stable_sort(order.begin(), order.end(), [&](int x, int y) { return weights[x] > weights[y]; });
-            for (int i = 0; i < op.chosen; i++) kept += weights[order[i]];
-            for (int i = 0; i < op.chosen; i++)
-                routes_[order[i]].emplace_back(r, weights[order[i]] / (op.renormalise ? kept : total));
-        }
+        route(op, rows);
         std::fill_n(row(op.out, 0), static_cast<std::size_t>(rows) * buffers_[op.out].width, 0.0f);
     }
     pool_->barrier();
@@ -320,12 +393,6 @@ void Plan::mix_expert(const Op& op, int expert, int t) {
     const Mlp& mlp = op.experts[expert];
     const auto& route = routes_[expert];
     const int rows = static_cast<int>(route.size()), hidden = buffers_[op.a].width, width = mlp.up->matrix().rows;
-    auto sixteen = [&](Sixteen& s, int columns) {
-        std::size_t n = static_cast<std::size_t>(rows) * columns;
-        s.bytes.resize(std::max(s.bytes.size(), 2 * n));
-        s.scales.resize(std::max(s.scales.size(), n / kGroup));
-        s.sums.resize(std::max(s.sums.size(), n / (kGroup / 2)));
-    };
     auto quantise = [&](const float* x, Sixteen& s, int columns) {
         for (int r = 0; r < rows; r++) {
             std::size_t at = static_cast<std::size_t>(r) * columns;
@@ -334,13 +401,8 @@ void Plan::mix_expert(const Op& op, int expert, int t) {
     };
     auto coded = [](const std::shared_ptr<Packed>& m) { return m->matrix().code >= Code::u4; };
     if (t == 0) {
-        for (auto* v : {&gathered_, &down_}) v->resize(std::max(v->size(), static_cast<std::size_t>(rows) * hidden));
-        for (auto* v : {&up_, &gate_}) v->resize(std::max(v->size(), static_cast<std::size_t>(rows) * width));
         for (int r = 0; r < rows; r++) std::memcpy(gathered_.data() + static_cast<std::size_t>(r) * hidden, row(op.a, route[r].first), sizeof(float) * hidden);
-        if (coded(mlp.up) || (mlp.gate && coded(mlp.gate))) {
-            sixteen(sixteen_in_, hidden);
-            quantise(gathered_.data(), sixteen_in_, hidden);
-        }
+        if (coded(mlp.up) || (mlp.gate && coded(mlp.gate))) quantise(gathered_.data(), sixteen_in_, hidden);
     }
     pool_->barrier();
     Quantised in = view(sixteen_in_, hidden);
@@ -352,10 +414,7 @@ void Plan::mix_expert(const Op& op, int expert, int t) {
         float* active = mlp.gate ? gate_.data() : up_.data();
         kernels_->activate(active, n, op.act, active);
         if (mlp.gate) kernels_->multiply(gate_.data(), up_.data(), n, up_.data());
-        if (coded(mlp.down)) {
-            sixteen(sixteen_mid_, width);
-            quantise(up_.data(), sixteen_mid_, width);
-        }
+        if (coded(mlp.down)) quantise(up_.data(), sixteen_mid_, width);
     }
     pool_->barrier();
     Quantised mid = view(sixteen_mid_, width);

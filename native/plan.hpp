@@ -1,5 +1,7 @@
 // A plan: the operations of one pass, recorded once, executed for any rows with no Python between.
 #pragma once
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -31,6 +33,8 @@ enum class Kind {
 };
 const char* kind_name(Kind kind);
 
+constexpr int kMaxChosen = 64;      // experts for a row
+
 struct Mlp {        // of one expert; a plain one has no gate
     std::shared_ptr<Packed> up, down, gate;
 };
@@ -56,6 +60,9 @@ struct Buffer {
     std::vector<float> data;
 };
 
+// Whether an operation fits: buffers that exist, widths that agree. Throws std::invalid_argument.
+void check(const Op& op, const std::vector<Buffer>& buffers, const Layout& layout);
+
 class Plan {
 public:
     Plan(std::shared_ptr<Pool> pool, const Kernels* kernels, Layout layout)
@@ -66,13 +73,18 @@ public:
         return static_cast<int>(buffers_.size()) - 1;
     }
     int quantised(int of) {
+        buffers_.at(of);        // throws where there is none
         sixteens_.push_back({of, {}, {}, {}});
         return static_cast<int>(sixteens_.size()) - 1;
     }
-    void push(Op op) { ops_.push_back(std::move(op)); }
+    // Throws where the operation does not fit its buffers or the layout.
+    void push(Op op);
     void finish(int result);                // orders the barriers; `result` is the buffer of logits
 
-    void execute(const Batch& batch, float* out);   // out [wanted, width of the result]
+    // out [wanted, width of the result]. Throws before anything is computed where ids, positions or
+    // spans are not of this plan; std::overflow_error where keys or values are beyond f16, and then
+    // what was written behind the sequences' lengths is of no use.
+    void execute(const Batch& batch, float* out);
     int result_width() const { return buffers_[result_].width; }
     const std::vector<Op>& ops() const { return ops_; }
     const std::vector<Buffer>& buffers() const { return buffers_; }
@@ -85,6 +97,11 @@ private:
         int of;                             // the buffer whose rows these are
         std::vector<std::uint8_t> bytes;
         std::vector<float> scales, sums;
+        void fit(std::size_t numbers) {
+            bytes.resize(std::max(bytes.size(), 2 * numbers));
+            scales.resize(std::max(scales.size(), numbers / kGroup));
+            sums.resize(std::max(sums.size(), numbers / (kGroup / 2)));
+        }
     };
     struct Item {                           // of attention: queries of one head of keys
         const Span* span;
@@ -93,12 +110,15 @@ private:
 
     int rows_of(int buffer, const Batch& b) const { return buffers_[buffer].wanted ? b.wanted_rows : b.rows; }
     float* row(int buffer, int r) { return buffers_[buffer].data.data() + static_cast<std::size_t>(r) * buffers_[buffer].width; }
+    void check(const Batch& batch) const;
     void make_room(const Batch& batch);
+    void make_room_for_experts(const Op& op, std::size_t rows);
     void run_op(Op& op, const Batch& batch, int t);
     void run_rows(const Op& op, const Batch& batch, int first, int last);
     void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int rows,
                 float* out, int out_width, int t) const;
     void store(const Op& op, const Batch& batch, int first, int last);
+    void route(const Op& op, int rows);
     void attend(const Op& op, const Batch& batch, int t);
     void attend_item(const Op& op, const Batch& batch, const Item& item);
     void mix(const Op& op, const Batch& batch, int t);
@@ -116,8 +136,9 @@ private:
     // Scratch of one pass.
     std::vector<Item> items_;
     std::vector<std::vector<std::pair<int, float>>> routes_;    // expert -> rows and their weights
-    std::vector<float> gathered_, up_, gate_, down_;
+    std::vector<float> chances_, gathered_, up_, gate_, down_;
     Sixteen sixteen_in_, sixteen_mid_;
+    std::atomic<bool> beyond_half_{false};
 };
 
 }  // namespace pellucid

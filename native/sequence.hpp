@@ -1,9 +1,12 @@
 // The keys and values of one sequence, in pages that forks share until one of them is written.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "kernels.hpp"
@@ -12,58 +15,108 @@ namespace pellucid {
 
 struct Layout {     // of a page: for each layer and head, keys [head_dim][64], then values [64][padded]
     int layers, kv_heads, head_dim, padded_dim;
-    std::size_t head() const { return static_cast<std::size_t>(kPage) * (head_dim + padded_dim); }
+    bool full;      // numbers are f32, else f16
+    Layout(int layers, int kv_heads, int head_dim, bool full)
+        : layers(layers), kv_heads(kv_heads), head_dim(head_dim), padded_dim((head_dim + 15) / 16 * 16), full(full) {
+        if (layers < 1 || kv_heads < 1 || head_dim < 1 || head_dim > kMaxHead)
+            throw std::invalid_argument("no room is laid out for keys and values of these sizes");
+    }
+    bool operator==(const Layout& o) const {
+        return layers == o.layers && kv_heads == o.kv_heads && head_dim == o.head_dim && full == o.full;
+    }
+    std::size_t number() const { return full ? 4 : 2; }
+    std::size_t keys() const { return number() * kPage * head_dim; }
+    std::size_t head() const { return number() * kPage * (static_cast<std::size_t>(head_dim) + padded_dim); }
     std::size_t page() const { return head() * layers * kv_heads; }
 };
 
+using Count = std::shared_ptr<std::atomic<long>>;
+
 class Sequence {
 public:
-    explicit Sequence(Layout layout) : layout_(layout) {}
-
-    int length = 0;
+    Sequence(Layout layout, Count pages_in_use) : layout_(layout), in_use_(std::move(pages_in_use)) {}
 
     const Layout& layout() const { return layout_; }
+    int length() const { return length_; }
     std::size_t pages() const { return pages_.size(); }
 
-    void trim(int length_now) {
-        length = length_now;
-        pages_.resize((length_now + kPage - 1) / kPage);
+    // A pass uses the pages without holding the interpreter's lock; nobody else may touch them.
+    bool busy = false;
+    void idle() const {
+        if (busy) throw std::runtime_error("a pass is running on this sequence; wait for it, or fork before it starts");
+    }
+
+    std::shared_ptr<Sequence> fork() const {
+        idle();
+        return std::make_shared<Sequence>(*this);
+    }
+
+    void trim(int length) {
+        idle();
+        if (length < 0 || length > length_) throw std::out_of_range("length");
+        length_ = length;
+        pages_.resize((static_cast<std::size_t>(length) + kPage - 1) / kPage);
+    }
+
+    void advance(int rows) {
+        idle();
+        if (rows < 0 || static_cast<std::size_t>(length_) + rows > pages_.size() * kPage) throw std::out_of_range("rows");
+        length_ += rows;
     }
 
     // Make the pages of positions [start, start + rows) this sequence's own, to be written.
     void prepare(int start, int rows) {
-        std::size_t needed = (start + rows + kPage - 1) / kPage;
+        std::size_t needed = (static_cast<std::size_t>(start) + rows + kPage - 1) / kPage;
         for (std::size_t i = start / kPage; i < std::min(needed, pages_.size()); i++) {
             if (pages_[i].use_count() == 1) continue;
             Page copy = fresh();
-            std::memcpy(copy.get(), pages_[i].get(), layout_.page() * sizeof(std::uint16_t));
+            std::memcpy(copy.get(), pages_[i].get(), layout_.page());
             pages_[i] = std::move(copy);
         }
         while (pages_.size() < needed) pages_.push_back(fresh());
     }
 
-    void write(int layer, int head, int position, const std::uint16_t* key, const std::uint16_t* value) {
-        std::uint16_t* at = place(position / kPage, layer, head);
+    // key [head_dim] and value [padded_dim], of the layout's numbers.
+    void write(int layer, int head, int position, const void* key, const void* value) {
+        std::uint8_t* at = place(position / kPage, layer, head);
         int slot = position % kPage;
-        for (int d = 0; d < layout_.head_dim; d++) at[d * kPage + slot] = key[d];
-        std::memcpy(at + static_cast<std::size_t>(kPage) * layout_.head_dim + slot * layout_.padded_dim, value,
-                    layout_.padded_dim * sizeof(std::uint16_t));
+        if (layout_.full)
+            put<std::uint32_t>(at, slot, key, value);
+        else
+            put<std::uint16_t>(at, slot, key, value);
     }
 
     Keys read(int page, int layer, int head) const {
-        const std::uint16_t* at = place(page, layer, head);
-        return {at, at + static_cast<std::size_t>(kPage) * layout_.head_dim};
+        const std::uint8_t* at = place(page, layer, head);
+        return {at, at + layout_.keys()};
     }
 
 private:
-    using Page = std::shared_ptr<std::uint16_t[]>;
+    using Page = std::shared_ptr<std::uint8_t>;
 
-    Page fresh() const { return Page(new std::uint16_t[layout_.page()]()); }
-    std::uint16_t* place(int page, int layer, int head) const {
+    Page fresh() const {
+        std::unique_ptr<std::uint8_t[]> zeros(new std::uint8_t[layout_.page()]());
+        in_use_->fetch_add(1, std::memory_order_relaxed);
+        return Page(zeros.release(), [count = in_use_](std::uint8_t* page) {
+            delete[] page;
+            count->fetch_sub(1, std::memory_order_relaxed);
+        });
+    }
+    std::uint8_t* place(int page, int layer, int head) const {
         return pages_[page].get() + layout_.head() * (static_cast<std::size_t>(layer) * layout_.kv_heads + head);
+    }
+    template <class Number>
+    void put(std::uint8_t* at, int slot, const void* key, const void* value) const {
+        auto* keys = reinterpret_cast<Number*>(at);
+        const auto* from = static_cast<const Number*>(key);
+        for (int d = 0; d < layout_.head_dim; d++) keys[d * kPage + slot] = from[d];
+        Number* values = keys + static_cast<std::size_t>(kPage) * layout_.head_dim;
+        std::memcpy(values + static_cast<std::size_t>(slot) * layout_.padded_dim, value, layout_.padded_dim * sizeof(Number));
     }
 
     Layout layout_;
+    Count in_use_;
+    int length_ = 0;
     std::vector<Page> pages_;
 };
 

@@ -17,6 +17,10 @@ struct F {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(eight(p)), 16));
     }
     static F brain(const std::uint16_t* p) { return {brain8(p), brain8(p + 8)}; }
+    static __m256 small8(const std::uint8_t* p) {       // whole numbers of a signed byte
+        return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+    }
+    static F small(const std::uint8_t* p) { return {small8(p), small8(p + 8)}; }
     void store(float* p) const {
         _mm256_storeu_ps(p, a);
         _mm256_storeu_ps(p + 8, b);
@@ -119,15 +123,15 @@ inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, float* 
     _mm256_store_si256(p + 1, _mm256_cvtps_epi32(x.b));
     _mm256_store_si256(p + 2, _mm256_cvtps_epi32(y.a));
     _mm256_store_si256(p + 3, _mm256_cvtps_epi32(y.b));
-    std::int32_t totals[2] = {0, 0};
+    std::uint32_t totals[2] = {0, 0};       // wraps where a number was none, which the scale then says
     for (int i = 0; i < 32; i++) {
-        totals[i / 16] += v[i];
+        totals[i / 16] += static_cast<std::uint32_t>(v[i]);
         std::int32_t h = (v[i] + 128) >> 8;
         high[i] = static_cast<std::uint8_t>(h);
         low[i] = static_cast<std::uint8_t>(v[i] - h * 256);
     }
-    *sum_a = static_cast<float>(totals[0]);
-    *sum_b = static_cast<float>(totals[1]);
+    *sum_a = static_cast<float>(static_cast<std::int32_t>(totals[0]));
+    *sum_b = static_cast<float>(static_cast<std::int32_t>(totals[1]));
 }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

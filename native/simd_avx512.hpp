@@ -18,6 +18,9 @@ struct F {
         __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
         return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
     }
+    static F small(const std::uint8_t* p) {     // whole numbers of a signed byte
+        return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+    }
     void store(float* p) const { _mm512_storeu_ps(p, v); }
     void store_half(std::uint16_t* p) const {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),

@@ -62,6 +62,11 @@ struct F {
         }
         return r;
     }
+    static F small(const std::uint8_t* p) {     // whole numbers of a signed byte
+        F r;
+        for (int i = 0; i < 16; i++) r.v[i] = static_cast<std::int8_t>(p[i]);
+        return r;
+    }
     void store(float* p) const { std::memcpy(p, v, sizeof v); }
     void store_half(std::uint16_t* p) const {
         for (int i = 0; i < 16; i++) p[i] = to_half(v[i]);
@@ -81,10 +86,14 @@ inline F min(F a, F b) { return zip(a, b, [](float x, float y) { return x < y ? 
 inline F abs(F a) { return zip(a, a, [](float x, float) { return std::fabs(x); }); }
 inline F nearest(F a) { return zip(a, a, [](float x, float) { return std::nearbyint(x); }); }
 inline F times_two_to(F a, F n) {
-    return zip(a, n, [](float x, float e) { return std::ldexp(x, static_cast<int>(e)); });
+    return zip(a, n, [](float x, float e) { return e == e ? std::ldexp(x, static_cast<int>(e)) : e; });
 }
 inline F fma(F a, F b, F c) {
+#ifdef __FP_FAST_FMAF
+    for (int i = 0; i < 16; i++) c.v[i] = std::fma(a.v[i], b.v[i], c.v[i]);
+#else
     for (int i = 0; i < 16; i++) c.v[i] += a.v[i] * b.v[i];
+#endif
     return c;
 }
 inline float sum(F a) {
@@ -149,7 +158,8 @@ inline I dot(I sums, const B& codes, const std::uint8_t* four) {
 inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, float* sum_a, float* sum_b) {
     std::int32_t totals[2] = {0, 0};
     for (int i = 0; i < 32; i++) {
-        auto x = static_cast<std::int32_t>(std::nearbyint(i < 16 ? a.v[i] : b.v[i - 16]));
+        float number = std::nearbyint(i < 16 ? a.v[i] : b.v[i - 16]);
+        auto x = std::fabs(number) < 32768 ? static_cast<std::int32_t>(number) : 0;     // 0 for none, too
         totals[i / 16] += x;
         std::int32_t h = (x + 128) >> 8;
         high[i] = static_cast<std::uint8_t>(h);

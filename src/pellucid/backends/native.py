@@ -10,7 +10,7 @@ import numpy as np
 
 from pellucid.backends import _native
 from pellucid.backends.record import Recorder, Step, Value
-from pellucid.errors import ParameterError
+from pellucid.errors import BackendError, ParameterError, UnsupportedError
 from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.forward import Weights
@@ -19,6 +19,9 @@ from pellucid.weights.quantise import quantised
 from pellucid.weights.tensor import Floats, Tensor
 
 _PACKED = {"q8": "Q8_0", "q4": "Q4_1"}
+_CACHE_DTYPES = ("float16", "float32")
+_LARGEST_HEAD = 512  # dimensions; the native attention has room for so many
+_MOST_THREADS = 1024
 _ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
 _ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 
@@ -28,24 +31,36 @@ class Native:
 
     `threads` are those this process may use, unless given. `isa` is one of `_native.available()`,
     the best by default; the environment variable PELLUCID_ISA says it too. `quantize` packs the
-    matrices of a file that holds floats: "q8", or "q4" (then the vocabulary's to 8 bits).
+    matrices of a file that holds floats: "q8", or "q4" (then the vocabulary's to 8 bits). Keys and
+    values are kept as `cache_dtype`: float32 takes twice the memory, and time where it is read.
+    Several threads may use one backend, one pass at a time; a sequence serves one pass at a time.
+    Raises ParameterError for a value that none of these can have.
     """
 
     name = "native"
 
     def __init__(
-        self, threads: int | None = None, isa: str | None = None, quantize: str | None = None
+        self,
+        threads: int | None = None,
+        isa: str | None = None,
+        quantize: str | None = None,
+        cache_dtype: str = "float16",
     ) -> None:
         if quantize not in (None, *_PACKED):
             raise ParameterError(
                 "quantize", f"must be one of {', '.join(_PACKED)}, not {quantize!r}"
             )
+        if cache_dtype not in _CACHE_DTYPES:
+            raise ParameterError(
+                "cache_dtype", f"must be one of {', '.join(_CACHE_DTYPES)}, not {cache_dtype!r}"
+            )
         self.quantize = quantize
+        self.full = cache_dtype == "float32"
         isa = isa or os.environ.get("PELLUCID_ISA", "")
         known = _native.available()
         if isa and isa not in known:
             raise ParameterError("isa", f"must be one of {', '.join(known)} here, not {isa!r}")
-        self.engine = _native.Engine(threads or _cores(), isa)
+        self.engine = _native.Engine(_cores() if threads is None else _checked(threads), isa)
 
     def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> Any:
         """A matrix in tiles, as its kind packs it; a vector as float32."""
@@ -55,6 +70,11 @@ class Native:
             tensor = quantised(tensor, "Q8_0" if vocabulary else _PACKED[self.quantize])
         if not _native.can_pack(tensor.kind.name, tensor.shape[-1]):
             tensor = Tensor.of(tensor.name, tensor.float32())
+        packed = self._pack(tensor)
+        # None where float16 cannot hold what the kernels need of the scales.
+        return self._pack(Tensor.of(tensor.name, tensor.float32())) if packed is None else packed
+
+    def _pack(self, tensor: Tensor) -> Any:
         rows, columns = tensor.shape
         return self.engine.pack(tensor.kind.name, np.ascontiguousarray(tensor.data), rows, columns)
 
@@ -63,8 +83,9 @@ class Native:
         return tensor.float32()
 
     def cache(self, config: ModelConfig) -> KeyValues:
-        """Pages of float16 keys and values, shared by forks until written."""
-        made: KeyValues = _native.Sequence(config.layers, config.kv_heads, config.head_dim)
+        """Pages of keys and values, shared by forks until written."""
+        sizes = (config.layers, config.kv_heads, config.head_dim)
+        made: KeyValues = _native.Sequence(self.engine, *sizes, self.full)
         return made
 
     def runner(self, config: ModelConfig, weights: Weights) -> Callable[[Run], Floats]:
@@ -78,9 +99,11 @@ class PlanRunner:
     def __init__(self, backend: Native, config: ModelConfig, weights: Weights) -> None:
         self._backend = backend
         self._config = config
-        self.plan = lower(backend.engine, config, weights)
+        self.plan = lower(backend.engine, config, weights, backend.full)
 
     def __call__(self, run: Run) -> Floats:
+        if not all(len(segment.ids) for segment in run.segments):
+            raise ParameterError("segments", "each must have at least one token")
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
         for first in range(0, len(run.ids), _ROWS_AT_ONCE):
@@ -97,22 +120,44 @@ class PlanRunner:
         some = (run.wanted >= first) & (run.wanted < last)
         wanted = run.wanted[some] - first
         logits = np.empty((len(wanted), self.plan.width), np.float32)
-        self.plan.execute(run.ids[first:last], run.positions[first:last], wanted, spans, logits)
+        try:
+            self.plan.execute(run.ids[first:last], run.positions[first:last], wanted, spans, logits)
+        except OverflowError:
+            raise BackendError(
+                "this model's keys or values are too large for float16: "
+                "keep them with Native(cache_dtype='float32')"
+            ) from None
         out[some] = logits
+
+
+def _checked(threads: int) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise ParameterError("threads", f"must be a whole number, not {threads!r}")
+    if not 1 <= threads <= _MOST_THREADS:
+        raise ParameterError("threads", f"must be 1 to {_MOST_THREADS}, not {threads}")
+    return threads
 
 
 def _cores() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
-def lower(engine: Any, config: ModelConfig, weights: Weights) -> Any:
-    """Record the forward, share out buffers by lifetime, and write the native plan."""
+def lower(engine: Any, config: ModelConfig, weights: Weights, full: bool = False) -> Any:
+    """Record the forward, share out buffers by lifetime, and write the native plan.
+
+    `full` keeps keys and values as float32. Raises UnsupportedError for heads beyond 512.
+    """
+    if config.head_dim > _LARGEST_HEAD:
+        raise UnsupportedError(
+            f"heads of {config.head_dim} dimensions: the native backend has room for "
+            f"{_LARGEST_HEAD}; the reference backend takes any"
+        )
     recorder = Recorder()
     result = recorder.record(config, weights)
-    plan = _native.Plan(engine, config.layers, config.kv_heads, config.head_dim)
+    plan = _native.Plan(engine, config.layers, config.kv_heads, config.head_dim, full)
     lowering = _Lowering(plan, recorder)
     for place, step in enumerate(recorder.steps):
         lowering.write(place, step)
@@ -133,6 +178,7 @@ class _Lowering:
         self.buffer_of: dict[int, int] = {}
         self.free: dict[tuple[int, bool], list[int]] = {}
         self.quantised: dict[int, int] = {}  # value -> its 16-bit form
+        self.free_quantised: dict[tuple[int, bool], list[int]] = {}
 
     def write(self, place: int, step: Step) -> None:
         value = self.values[step.made]
@@ -142,7 +188,10 @@ class _Lowering:
         for number in set(step.reads):
             if self.last_read[number] == place:
                 done = self.values[number]
-                self.free.setdefault((done.width, done.wanted), []).append(self.buffer_of[number])
+                size = (done.width, done.wanted)
+                self.free.setdefault(size, []).append(self.buffer_of[number])
+                if number in self.quantised:
+                    self.free_quantised.setdefault(size, []).append(self.quantised[number])
 
     def _buffer(self, value: Value) -> int:
         free = self.free.get((value.width, value.wanted))
@@ -159,9 +208,16 @@ class _Lowering:
         if matrix.coded:
             (number,) = step.reads
             if number not in self.quantised:
-                self.quantised[number] = self.plan.quantise(reads[0])
+                self.quantised[number] = self._quantise(number)
             quantised = self.quantised[number]
         self.plan.linear(out, reads[0], matrix, _listed(bias), quantised)
+
+    def _quantise(self, number: int) -> int:
+        value, buffer = self.values[number], self.buffer_of[number]
+        free = self.free_quantised.get((value.width, value.wanted))
+        into: int = free.pop() if free else self.plan.quantised(buffer)
+        self.plan.quantise(buffer, into)
+        return into
 
     def _norm(self, out: int, reads: list[int], step: Step) -> None:
         s = step.settings

@@ -132,11 +132,14 @@ class Recorder:
 
     def _expert(self, expert: Callable[[Value], Value], x: Value) -> tuple[Any, Any, Any, str]:
         """The three matrices and the activation that an expert would use."""
-        aside = Recorder()
-        expert(aside.step("rows", (), x.width))
-        matrices = [step.settings["matrix"] for step in aside.steps if step.kind == "linear"]
-        (kind,) = (step.settings["act"] for step in aside.steps if step.kind == "activate")
-        up, *gate, down = matrices
+        steps, values = len(self.steps), len(self.values)
+        expert(x)  # writes its steps down here, where they do not belong
+        written = self.steps[steps:]
+        del self.steps[steps:], self.values[values:]
+        linears = [step.settings for step in written if step.kind == "linear"]
+        assert all(linear["bias"] is None for linear in linears), "no family has biases here"
+        (kind,) = (step.settings["act"] for step in written if step.kind == "activate")
+        up, *gate, down = (linear["matrix"] for linear in linears)
         return (gate[0] if gate else None, up, down, kind)
 
     def take(self, x: Value, rows: str) -> Value:

@@ -1,0 +1,100 @@
+// Whether an operation fits: a plan that was written wrongly must not reach memory that is not its own.
+#include <stdexcept>
+#include <string>
+
+#include "plan.hpp"
+
+namespace pellucid {
+namespace {
+
+class Checker {
+public:
+    Checker(const Op& op, const std::vector<Buffer>& buffers, const Layout& layout)
+        : op_(op), buffers_(buffers), layout_(layout) {}
+
+    void all() const {
+        reads_and_writes();
+        switch (op_.kind) {
+            case Kind::embed:
+            case Kind::position: return is(op_.matrix->matrix().columns == width(op_.out) && !wanted(op_.out));
+            case Kind::linear: return linear(*op_.matrix, op_.a, op_.out);
+            case Kind::norm: return norm();
+            case Kind::turns: return is(width(op_.out) == 2 * static_cast<int>(op_.weight.size()) && !wanted(op_.out));
+            case Kind::rotate:
+                divides(op_.heads, width(op_.a));
+                return is(width(op_.out) == width(op_.a) && width(op_.b) <= width(op_.a) / op_.heads);
+            case Kind::store: return is(width(op_.a) == keys() && width(op_.b) == keys() && !wanted(op_.a) && layer());
+            case Kind::attend:
+                divides(layout_.kv_heads, op_.heads);
+                is(width(op_.a) == width(op_.out) && width(op_.a) == op_.heads * layout_.head_dim);
+                return is(op_.window >= 0 && layer() && !wanted(op_.a));
+            case Kind::take: return is(width(op_.a) == width(op_.out) && wanted(op_.out) && !wanted(op_.a));
+            case Kind::quantise: return divides(kGroup, width(op_.a));
+            case Kind::experts: return experts();
+            default: return is(width(op_.a) == width(op_.out) && (op_.b < 0 || width(op_.b) == width(op_.out)));
+        }
+    }
+
+private:
+    void is(bool fits) const {
+        if (!fits) throw std::invalid_argument(std::string(kind_name(op_.kind)) + " does not fit its buffers");
+    }
+    void divides(int part, int whole) const { is(part > 0 && whole % part == 0); }
+    int width(int buffer) const { return buffers_[buffer].width; }
+    bool wanted(int buffer) const { return buffers_[buffer].wanted; }
+    int keys() const { return layout_.kv_heads * layout_.head_dim; }
+    bool layer() const { return op_.layer >= 0 && op_.layer < layout_.layers; }
+
+    void exists(int buffer, bool needed) const {
+        is(buffer >= (needed ? 0 : -1) && buffer < static_cast<int>(buffers_.size()));
+        if (buffer >= 0) is(width(buffer) > 0);
+    }
+
+    void reads_and_writes() const {
+        const Kind k = op_.kind;
+        const bool source = k == Kind::embed || k == Kind::position || k == Kind::turns;
+        const bool two = k == Kind::rotate || k == Kind::store || k == Kind::add || k == Kind::multiply || k == Kind::experts;
+        exists(op_.out, k != Kind::store && k != Kind::quantise);
+        exists(op_.a, !source);
+        exists(op_.b, two);
+        is(op_.act >= Act::silu && op_.act <= Act::relu);
+        if (k == Kind::take) return;
+        for (int in : {op_.a, op_.b})       // rows of one kind: all, or the wanted
+            if (in >= 0) is(wanted(in) == wanted(op_.out >= 0 ? op_.out : op_.a));
+    }
+
+    void linear(const Packed& matrix, int in, int out) const {
+        const Matrix& m = matrix.matrix();
+        is(m.columns == width(in) && m.rows == width(out));
+        is(op_.bias.empty() || op_.bias.size() == static_cast<std::size_t>(m.rows));
+        is(m.code < Code::u4 || op_.quantised >= 0);
+    }
+
+    void norm() const {
+        divides(op_.heads, width(op_.a));
+        const auto each = static_cast<std::size_t>(width(op_.a) / op_.heads);
+        is(width(op_.a) == width(op_.out) && op_.weight.size() == each && (op_.bias.empty() || op_.bias.size() == each));
+    }
+
+    void experts() const {
+        is(width(op_.out) == width(op_.a) && width(op_.b) == static_cast<int>(op_.experts.size()));
+        is(op_.chosen >= 1 && op_.chosen <= kMaxChosen && op_.chosen <= width(op_.b));
+        for (const Mlp& mlp : op_.experts) {
+            const Matrix &up = mlp.up->matrix(), &down = mlp.down->matrix();
+            is(up.columns == width(op_.a) && down.rows == width(op_.out) && down.columns == up.rows);
+            is(!mlp.gate || (mlp.gate->matrix().rows == up.rows && mlp.gate->matrix().columns == up.columns));
+        }
+    }
+
+    const Op& op_;
+    const std::vector<Buffer>& buffers_;
+    const Layout& layout_;
+};
+
+}  // namespace
+
+void check(const Op& op, const std::vector<Buffer>& buffers, const Layout& layout) {
+    Checker(op, buffers, layout).all();
+}
+
+}  // namespace pellucid

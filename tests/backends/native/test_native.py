@@ -1,0 +1,197 @@
+"""What the native backend takes, and how it behaves among threads and processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pellucid.backends import _native
+from pellucid.backends.native import Native
+from pellucid.errors import BackendError, ParameterError
+from pellucid.model.run import Run, Segment
+
+from ...model.tiny import Tiny, whole
+
+
+@pytest.mark.parametrize("isa", _native.available())
+def test_an_instruction_set_is_forced_by_the_environment(
+    isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PELLUCID_ISA", isa)
+    assert Native(1).engine.isa == isa
+
+
+def test_the_best_instruction_set_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PELLUCID_ISA", raising=False)
+    assert Native(1).engine.isa == _native.available()[0]
+    assert _native.available()[-1] == "portable"
+
+
+@pytest.mark.parametrize("isa", ["mmx", "AVX2", "avx2 "])
+def test_an_unknown_instruction_set_is_named_with_those_there_are(
+    isa: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = f"isa: must be one of {', '.join(_native.available())} here, not {isa!r}"
+    with pytest.raises(ParameterError) as caught:
+        Native(isa=isa)
+    assert str(caught.value) == words
+    monkeypatch.setenv("PELLUCID_ISA", isa)
+    with pytest.raises(ParameterError) as caught:
+        Native()
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**6, 10**30, True, 1.5, "2"])
+def test_threads_that_there_cannot_be_are_refused(threads: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^threads: must be "):
+        Native(threads)
+
+
+def test_threads_are_by_default_those_this_process_may_use() -> None:
+    expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert Native().engine.threads == expected
+
+
+def test_a_cache_dtype_that_there_is_none_of_is_refused() -> None:
+    with pytest.raises(ParameterError, match="cache_dtype: must be one of float16, float32"):
+        Native(1, cache_dtype="bfloat16")
+
+
+def test_a_segment_of_no_tokens_is_refused(tiny: Callable[[str], Tiny]) -> None:
+    model = tiny("llama").open(Native(1))
+    for segments in ([Segment([])], [Segment([5]), Segment([])]):
+        with pytest.raises(ParameterError, match="segments"):
+            model.forward(Run(segments))
+
+
+def test_keys_beyond_float16_are_an_error_that_says_what_to_do(
+    tiny: Callable[[str], Tiny], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny("llama")
+    weight = Native.weight
+
+    def enlarged(self: Native, tensor: Any, **options: Any) -> Any:
+        if "v_proj.weight" in tensor.name:
+            tensor = type(tensor).of(tensor.name, tensor.float32() * np.float32(1e6))
+        return weight(self, tensor, **options)
+
+    monkeypatch.setattr(Native, "weight", enlarged)
+    with pytest.raises(BackendError, match="cache_dtype='float32'"):
+        whole(made.open(Native(1)), [5, 6, 7])
+    assert np.isfinite(whole(made.open(Native(1, cache_dtype="float32")), [5, 6, 7])).all()
+
+
+def test_threads_of_python_may_share_a_model(tiny: Callable[[str], Tiny]) -> None:
+    made = tiny("llama")
+    model = made.open(Native(2))
+    truths = [whole(model, ids) for ids in made.sequences]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for turn in range(60):
+            n = (number + turn) % len(truths)
+            ids, cache = made.sequences[n], model.new_cache()
+            parts = [model.forward(Run([Segment(p, cache, "all")])) for p in (ids[:4], ids[4:])]
+            if not np.array_equal(np.concatenate(parts), truths[n]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_sequence_is_never_used_by_two_passes_at_once(tiny: Callable[[str], Tiny]) -> None:
+    model = tiny("llama").open(Native(1))
+    cache = model.new_cache()
+    refused: list[Exception] = []
+    run, stop = Run([Segment([5] * 60, cache)]), threading.Event()
+
+    def passes() -> None:
+        while not stop.is_set():
+            try:
+                model.run(run)
+            except RuntimeError as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=passes) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(300):
+        try:
+            cache.trim(0)
+            cache.fork()
+        except RuntimeError as error:
+            refused.append(error)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert all("sequence" in str(error) for error in refused)
+    np.testing.assert_array_equal(model.run(run), model.run(Run([Segment([5] * 60)])))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_forked_process_computes_the_same(tiny: Callable[[str], Tiny]) -> None:
+    made = tiny("llama")
+    model = made.open(Native(2))
+    truth = whole(model, made.sequences[0])
+    child = os.fork()
+    if child == 0:  # no exception may leave this branch
+        same = np.array_equal(whole(model, made.sequences[0]), truth)
+        del model
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(whole(model, made.sequences[0]), truth)
+
+
+def test_a_process_ends_with_engines_alive_and_says_nothing() -> None:
+    code = """
+import threading, numpy as np
+from pellucid.backends import _native
+engines = [_native.Engine(3, "") for _ in range(5)]
+del engines[1]
+matrix = engines[0].pack("F32", np.zeros((20, 64), np.uint8), 20, 16)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_operation_that_does_not_fit_its_buffers_is_refused() -> None:
+    engine = _native.Engine(1, "")
+    plan = _native.Plan(engine, 2, 2, 16)
+    narrow, wide, wanted = plan.buffer(32, False), plan.buffer(64, False), plan.buffer(32, True)
+    for write in (
+        lambda: plan.add(wide, narrow, narrow),
+        lambda: plan.add(narrow, narrow, wide),
+        lambda: plan.add(wanted, narrow, narrow),
+        lambda: plan.add(9, narrow, narrow),
+        lambda: plan.scale(narrow, -1, 2.0),
+        lambda: plan.take(narrow, narrow),
+        lambda: plan.take(wanted, wide),
+        lambda: plan.norm(narrow, narrow, [1.0] * 31, [], 1, 1e-6, False),
+        lambda: plan.norm(narrow, narrow, [1.0] * 10, [], 3, 1e-6, False),
+        lambda: plan.norm(narrow, narrow, [1.0] * 32, [1.0], 1, 1e-6, False),
+        lambda: plan.rotate(narrow, narrow, wide, 1),
+        lambda: plan.turns(narrow, [1.0], 1.0),
+        lambda: plan.activate(narrow, narrow, 4),
+        lambda: plan.attend(wide, wide, narrow, narrow, 2, 4, 0, 1.0, 0.0),
+        lambda: plan.attend(wide, wide, narrow, narrow, 0, 3, 0, 1.0, 0.0),
+        lambda: plan.attend(wide, wide, wide, narrow, 0, 4, 0, 1.0, 0.0),
+        lambda: plan.attend(wide, wide, narrow, narrow, 0, 4, -1, 1.0, 0.0),
+        lambda: plan.quantise(narrow, 0),
+        lambda: plan.finish(narrow),
+        lambda: plan.finish(99),
+    ):
+        with pytest.raises((ValueError, IndexError)):
+            write()
