@@ -143,7 +143,7 @@ def test_a_question_answered_with_no_leaves_everything_as_it_is(
     monkeypatch.setattr("pellucid.weights.inventory.occupied", lambda reference: 98_000_000)
     monkeypatch.setattr("pellucid.weights.inventory.remove", removed.append)
     ran = run("rm", "smollm2", stdin=answer)
-    assert (ran.code, ran.out, removed) == (1, "", [])
+    assert (ran.code, ran.out.strip(), removed) == (1, "", [])
     assert ran.err.endswith("pellucid: nothing done\n")
 
 
