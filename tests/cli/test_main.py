@@ -134,6 +134,19 @@ def test_too_little_memory_is_told_in_one_line(run: Run, monkeypatch: pytest.Mon
     assert run("tokens", "a") == (1, "", "pellucid: not enough memory: Unable to allocate 3 TiB\n")
 
 
+@pytest.mark.parametrize("answer", [b"n\n", b""])
+def test_a_question_answered_with_no_leaves_everything_as_it_is(
+    answer: bytes, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[object] = []
+    monkeypatch.setattr("pellucid.cli.models._is_asked", lambda: True)
+    monkeypatch.setattr("pellucid.weights.inventory.occupied", lambda reference: 98_000_000)
+    monkeypatch.setattr("pellucid.weights.inventory.remove", removed.append)
+    ran = run("rm", "smollm2", stdin=answer)
+    assert (ran.code, ran.out.strip(), removed) == (1, "", [])
+    assert ran.err.endswith("pellucid: nothing done\n")
+
+
 # ---- the system --------------------------------------------------------------------------------
 
 

@@ -96,8 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except click.UsageError as error:
         return _fail(_usage(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", 130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        if KeyboardInterrupt in (type(error), type(error.__context__)):
+            return _fail("interrupted", 130)
+        return _fail("nothing done", 1)  # a question was answered with no
     except (BrokenPipeError, SystemExit) as error:
         _abandon_stdout()
         # Click and rich exit with 1 where they meet a closed pipe; completion exits with 0.
