@@ -396,3 +396,23 @@ def test_the_package_lists_what_it_offers_and_loads_it_when_used():
     assert (numpy, used) == ("False", "PellucidError load False")
     with raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pellucid.nonsense
+
+
+def test_several_prompts_are_answered_together_each_as_alone(lm):
+    prompts = ["The man walked the cat", "I skip across the", "One, two, three,"]
+    streams = lm.stream(prompts, max_new_tokens=8)
+    joined = ["", "", ""]
+    order = []
+    for which, piece in streams:
+        joined[which] += piece
+        order.append(which)
+    assert order[:6] == [0, 1, 2, 0, 1, 2]
+    answers = streams.finish()
+    assert [answer.text for answer in answers] == joined
+    for prompt, answer in zip(prompts, answers, strict=True):
+        assert answer.to_dict() == lm.generate(prompt, max_new_tokens=8).to_dict()
+    assert lm.generate([[504, 1463], [504]], max_new_tokens=2)[0].text
+
+
+def test_a_list_of_ids_is_one_prompt(lm):
+    assert lm.generate([504, 1463], max_new_tokens=2).prompt_ids == (504, 1463)

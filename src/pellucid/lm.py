@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard, overload
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats
 
 Prompt = str | Iterable[int]
+Prompts = list[str] | list[list[int]]
 Message = Mapping[str, Any]
 
 _MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
@@ -195,17 +196,35 @@ class LM:
 
     # ---- generating ------------------------------------------------------------------------
 
-    def generate(self, prompt: Prompt, **given: Any) -> GenerationView:
-        """Continue a prompt. `given` are generation parameters, as in `pellucid generate --help`.
+    @overload
+    def generate(self, prompt: Prompt, **given: Any) -> GenerationView: ...
+    @overload
+    def generate(self, prompt: Prompts, **given: Any) -> list[GenerationView]: ...
+    def generate(
+        self, prompt: Prompt | Prompts, **given: Any
+    ) -> GenerationView | list[GenerationView]:
+        """Continue a prompt, or a list of prompts together, each as it would be alone.
 
-        Raises ParameterError for one that is unknown, out of range, or without effect.
+        `given` are generation parameters, as in `pellucid generate --help`. Raises ParameterError
+        for one that is unknown, out of range, or without effect.
         """
         return self.stream(prompt, **given).finish()
 
-    def stream(self, prompt: Prompt, **given: Any) -> Stream:
-        """Continue a prompt, piece by piece; the pieces joined are `generate`'s text."""
-        request = Request(self._ids(prompt), parameters(**given))
-        return self._stream(self.engine.run([request]))
+    @overload
+    def stream(self, prompt: Prompt, **given: Any) -> Stream: ...
+    @overload
+    def stream(self, prompt: Prompts, **given: Any) -> Streams: ...
+    def stream(self, prompt: Prompt | Prompts, **given: Any) -> Stream | Streams:
+        """Continue a prompt, piece by piece; the pieces joined are `generate`'s text.
+
+        Of a list of prompts, the pieces of all come as they are made, each with the place of its
+        prompt in the list.
+        """
+        if not _are_several(prompt):
+            request = Request(self._ids(prompt), parameters(**given))
+            return self._stream(self.engine.run([request]))
+        requests = [Request(self._ids(one), parameters(**given)) for one in prompt]
+        return Streams(self.engine.run(requests), len(requests), self._bytes)
 
     def chat(self, messages: Sequence[Message], **given: Any) -> GenerationView:
         """Answer a conversation in the model's own template.
@@ -238,7 +257,7 @@ class LM:
             )
         ]
 
-    def _ids(self, prompt: Prompt) -> list[int]:
+    def _ids(self, prompt: object) -> list[int]:
         """A prompt's token ids, checked to be some and to fit into the context."""
         if isinstance(prompt, str):
             prompt = self.tokenizer.encode(prompt)
@@ -270,39 +289,69 @@ class LM:
         return self.tokenizer.token_bytes(token) if known else b""
 
 
-class Stream(Iterator[str]):
-    """An answer as it comes: its pieces, and then the whole.
+class Streams(Iterator[tuple[int, str]]):
+    """Answers to several prompts as they come: which prompt's, and a piece of it.
 
-    `generation` is None until the answer has ended. Closing ends it where it is.
+    Each of `generations` is None until that answer has ended. Closing ends all where they are.
     """
+
+    def __init__(
+        self,
+        events: Generator[Event, None, None],
+        count: int,
+        bytes_of: Callable[[int], bytes],
+    ) -> None:
+        self.generations: list[GenerationView | None] = [None] * count
+        self._events = events
+        self._bytes_of = bytes_of
+
+    def __next__(self) -> tuple[int, str]:
+        for event in self._events:
+            if event.generation:
+                pieces = [self._bytes_of(token) for token in event.generation.ids]
+                self.generations[event.index] = GenerationView(event.generation, pieces)
+            if event.text:
+                return event.index, event.text
+        raise StopIteration
+
+    def finish(self) -> list[GenerationView]:
+        """The whole answers; what is still to come is waited for."""
+        for _ in self:
+            pass
+        ended = [generation for generation in self.generations if generation is not None]
+        if len(ended) < len(self.generations):
+            raise ParameterError("stream", "was closed before the answer had ended")
+        return ended
+
+    def close(self) -> None:
+        """End the answers where they are."""
+        self._events.close()
+
+
+class Stream(Iterator[str]):
+    """An answer as it comes: its pieces, and then the whole. Closing ends it where it is."""
 
     def __init__(
         self, events: Generator[Event, None, None], bytes_of: Callable[[int], bytes]
     ) -> None:
-        self.generation: GenerationView | None = None
-        self._events = events
-        self._bytes_of = bytes_of
+        self._streams = Streams(events, 1, bytes_of)
+
+    @property
+    def generation(self) -> GenerationView | None:
+        """The whole; None until the answer has ended."""
+        return self._streams.generations[0]
 
     def __next__(self) -> str:
-        for event in self._events:
-            if event.generation:
-                pieces = [self._bytes_of(token) for token in event.generation.ids]
-                self.generation = GenerationView(event.generation, pieces)
-            if event.text:
-                return event.text
-        raise StopIteration
+        return next(self._streams)[1]
 
     def finish(self) -> GenerationView:
         """The whole answer; what is still to come is waited for."""
-        for _ in self:
-            pass
-        if self.generation is None:
-            raise ParameterError("stream", "was closed before the answer had ended")
-        return self.generation
+        (generation,) = self._streams.finish()
+        return generation
 
     def close(self) -> None:
         """End the answer where it is."""
-        self._events.close()
+        self._streams.close()
 
 
 class Conversation:
@@ -353,3 +402,10 @@ def _log_softmax(logits: Floats) -> Floats:
     shifted = logits.astype(np.float64) - logits.max()
     logs: Floats = np.asarray(shifted - np.log(np.exp(shifted).sum()), np.float32)
     return logs
+
+
+def _are_several(prompt: Prompt | Prompts) -> TypeGuard[Prompts]:
+    """Whether these are prompts, and not the ids of one."""
+    if not isinstance(prompt, list) or not prompt:
+        return False
+    return isinstance(prompt[0], str | list)
