@@ -12,7 +12,13 @@ import pytest
 from pytest import approx, raises  # noqa: PT013  (sentences read better)
 
 import pellucid
-from pellucid.errors import ModelNotFoundError, ParameterError, TemplateError, UnsupportedError
+from pellucid.errors import (
+    BackendError,
+    ModelNotFoundError,
+    ParameterError,
+    TemplateError,
+    UnsupportedError,
+)
 
 PROMPT = "The man walked the"
 
@@ -61,6 +67,20 @@ def test_next_is_the_softmax_of_the_last_row_of_logits(lm):
     exact = np.exp(log_softmax(logits[-1]))
     assert [c.prob for c in found] == approx([exact[c.id] for c in found], rel=1e-4)
     assert found.rest == approx(1 - sum(c.prob for c in found))
+
+
+@pytest.mark.parametrize("name", ["next", "score", "generate"])
+def test_nothing_is_said_of_logits_that_are_no_numbers(lm, monkeypatch, name):
+    forward = lm.model.forward
+
+    def damaged(run):
+        logits = forward(run)
+        logits[-1, 7] = np.nan
+        return logits
+
+    monkeypatch.setattr(lm.model, "forward", damaged)
+    with raises(BackendError, match="computed NaN or infinity"):
+        getattr(lm, name)(PROMPT)
 
 
 def test_next_can_list_the_whole_vocabulary(lm):

@@ -15,6 +15,7 @@ from pellucid.choose.parameters import parameters
 from pellucid.choose.values import Integer, shown, whole
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event
+from pellucid.engine.running import check_finite
 from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
 from pellucid.look.generation import GenerationView
 from pellucid.look.next import Candidate, NextView
@@ -162,7 +163,10 @@ class LM:
         return ()
 
     def next(self, prompt: Prompt, *, top: int = 10) -> NextView:
-        """The `top` likeliest next tokens, by the model's own distribution."""
+        """The `top` likeliest next tokens, by the model's own distribution.
+
+        Raises BackendError where the model computes NaN.
+        """
         top = Integer(1, self.config.vocab_size).check("top", top)
         logits = self._last_logits(prompt)
         order = np.argsort(-logits, kind="stable")[:top]
@@ -181,7 +185,8 @@ class LM:
     def score(self, prompt: Prompt) -> ScoreView:
         """The log-probability of each token after those before it, their sum, and the perplexity.
 
-        The first token of a model without BOS has nothing before it, and so no probability.
+        The first token of a model without BOS has nothing before it, and so no probability. Raises
+        BackendError where the model computes NaN.
         """
         ids = self._ids(prompt)
         scored = [ScoredToken(ids[0], self._text(ids[0]), None, self._bytes(ids[0]))]
@@ -189,6 +194,7 @@ class LM:
         for start in range(0, len(ids) - 1, _SCORED_AT_ONCE):
             fed = ids[start : min(start + _SCORED_AT_ONCE, len(ids) - 1)]
             rows = self.model.forward(Run([Segment(fed, cache, wanted="all")]))
+            check_finite([rows])
             for logits, token in zip(rows, ids[start + 1 :], strict=False):
                 logprob = float(_log_softmax(logits)[token])
                 scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
@@ -274,7 +280,9 @@ class LM:
 
     def _last_logits(self, prompt: Prompt) -> Floats:
         whole = Segment(self._ids(prompt))
-        last: Floats = self.model.forward(Run([whole]))[0]  # [vocab]
+        logits = self.model.forward(Run([whole]))  # [1, vocab]
+        check_finite([logits])
+        last: Floats = logits[0]
         return last
 
     def _stream(self, events: Generator[Event, None, None]) -> Stream:
