@@ -15,6 +15,14 @@ import pytest
 import pellucid.lm
 from pellucid.cli import main
 
+# A shell starts what it puts in the background deaf to Ctrl-C, and so may whatever runs the tests.
+HEARING = [
+    sys.executable,
+    "-c",
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from pellucid.cli import main; sys.exit(main())",
+]
+
 
 class Ran(NamedTuple):
     code: int

@@ -9,7 +9,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 
 from pellucid.lm import Conversation
 
-from .conftest import Run
+from .conftest import HEARING, Run
 
 
 def test_a_message_is_answered(run: Run) -> None:
@@ -94,7 +93,7 @@ class Person:
         self.screen = ""
         self._end, other = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pellucid", *arguments],
+            [*HEARING, *arguments],
             stdin=other,
             stdout=other,
             stderr=other,

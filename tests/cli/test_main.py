@@ -17,7 +17,7 @@ import pytest
 from pellucid import __version__
 from pellucid.cli import COMMANDS, cli
 
-from .conftest import Run
+from .conftest import HEARING, Run
 
 PELLUCID = [sys.executable, "-m", "pellucid"]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes and signals as POSIX has them")
@@ -25,7 +25,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes and signals as POSI
 
 def start(*arguments: str, **settings: object) -> subprocess.Popen[bytes]:
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*PELLUCID, *arguments], **(streams | settings))  # type: ignore[call-overload]
+    return subprocess.Popen([*HEARING, *arguments], **(streams | settings))  # type: ignore[call-overload]
 
 
 # ---- help --------------------------------------------------------------------------------------
