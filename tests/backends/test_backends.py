@@ -22,6 +22,8 @@ from pellucid.errors import BackendError, ParameterError, PellucidError
     ({"quantize": "q5"}, "quantize: must be one of q8, q4, not 'q5'"),
     ({"name": "torch", "device": "abacus"}, "device: 'abacus' cannot be used: "),
     ({"name": "torch", "device": "cuda:99"}, "device: 'cuda:99' cannot be used: "),
+    ({"name": "torch", "device": "meta"}, "device: 'meta' cannot be used: "),
+    ({"name": "torch", "device": 7.5}, "device: 7.5 cannot be used: "),
     ({"name": "torch", "device": "meta:x"}, "device: 'meta:x' cannot be used: "),
 ])  # fmt: skip
 def test_what_there_is_none_of_is_refused(given: dict[str, Any], words: str) -> None:

@@ -154,11 +154,12 @@ def test_experts_are_mixed_by_their_shares(
 
 def test_a_softmax_of_large_numbers_is_finite() -> None:
     x = np.array([[1e4, 1e4, -1e4], [-np.inf, 0.0, -np.inf]], np.float32)
-    np.testing.assert_allclose(softmax(x), [[0.5, 0.5, 0], [0, 1, 0]])
+    np.testing.assert_allclose(softmax(x), np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]))
 
 
 def test_a_softcap_bounds_and_leaves_small_numbers(
     ops: Eager, place: Callable[[Floats], Any]
 ) -> None:
     capped = ops.numpy(ops.softcap(place(np.array([-1e6, -0.01, 0.0, 30.0], np.float32)), 30.0))
-    np.testing.assert_allclose(capped, [-30.0, -0.01, 0.0, 30 * math.tanh(1)], rtol=1e-5)
+    exact = np.array([-30.0, -0.01, 0.0, 30 * math.tanh(1)])
+    np.testing.assert_allclose(capped, exact, rtol=1e-5)

@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from pellucid.backends import backend
 from pellucid.backends.torch import Torch
+from pellucid.model.forward import Forward
+from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.tensor import Tensor
 
@@ -25,7 +27,10 @@ def _error(ours: Floats, truth: Floats) -> float:
     return float(np.linalg.norm(ours - truth) / np.linalg.norm(truth))
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+MIXTURES = {name for name in VARIANTS if "mixtral" in name or "experts" in name}
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in MIXTURES])
 def test_bfloat16_is_as_near_to_float32_as_transformers_is(
     tiny: Callable[[str], Tiny], name: str
 ) -> None:
@@ -33,10 +38,19 @@ def test_bfloat16_is_as_near_to_float32_as_transformers_is(
     ids, truth = model.sequences[0], model.logits[0]
     ours = whole(model.open(backend("torch", dtype="bfloat16")), ids)
     theirs = logits_of(copy.deepcopy(model.oracle).to(torch.bfloat16), ids)
-    if "mixtral" in name or "experts" in name:  # rounding sends some tokens to other experts
-        assert 1e-3 < _error(ours, truth) < 0.2
-    else:
-        assert 1e-3 < _error(ours, truth) < 1.5 * _error(theirs, truth) < 0.06
+    assert 1e-3 < _error(ours, truth) < 1.5 * _error(theirs, truth) < 0.06
+
+
+@pytest.mark.parametrize("name", sorted(MIXTURES))
+def test_bfloat16_sends_most_tokens_to_the_same_experts(
+    tiny: Callable[[str], Tiny], name: str
+) -> None:
+    """Rounding sends some to others, so each token is a sequence, and the median counts."""
+    ids = Run([Segment([token]) for token in tiny(name).sequences[0]])
+    ours = tiny(name).open(backend("torch", dtype="bfloat16")).forward(ids)
+    truth = tiny(name).open(backend("torch")).forward(ids)
+    errors = [_error(row, true) for row, true in zip(ours, truth, strict=True)]
+    assert 1e-3 < np.median(errors) < 0.04
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])
@@ -73,7 +87,7 @@ class _Leaves(Torch):
 def test_gradients_are_those_of_transformers(tiny: Callable[[str], Tiny], name: str) -> None:
     ids = tiny(name).sequences[0]
     ops = _Leaves()
-    logits = tiny(name).open(ops).compute(Run([Segment(ids, None, "all")]))
+    logits = _forward(tiny(name).open(ops))(Run([Segment(ids, None, "all")]))
     _loss(logits, ids).backward()
     oracle = tiny(name).oracle
     oracle.zero_grad()
@@ -89,9 +103,15 @@ def test_gradients_are_those_of_transformers(tiny: Callable[[str], Tiny], name: 
 def test_gradients_reach_every_weight(tiny: Callable[[str], Tiny], name: str) -> None:
     ops = _Leaves()
     segments = [Segment(ids, None, "all") for ids in tiny(name).sequences]
-    logits = tiny(name).open(ops).compute(Run(segments))
+    logits = _forward(tiny(name).open(ops))(Run(segments))
     logits.square().mean().backward()
     assert [name for name, leaf in ops.leaves.items() if leaf.grad is None] == []
+
+
+def _forward(model: Model) -> Forward:
+    """The forward as it stands, its result still on torch's tape."""
+    ops: Any = model.backend
+    return Forward(model.config, model.weights, ops)
 
 
 def _loss(logits: Any, ids: list[int]) -> Any:

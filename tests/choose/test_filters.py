@@ -212,7 +212,14 @@ def test_greedy_runs_no_filter_of_draws() -> None:
     assert [row.name for row in chain.filters] == ["repetition_penalty"]
 
 
-def test_filters_that_leave_no_token_say_which_they_are() -> None:
-    chain = Chain(parameters(min_new_tokens=5, top_k=2))
-    with pytest.raises(ParameterError, match="min_new_tokens, top_k: no token is left"):
+@pytest.mark.parametrize(
+    "others", [{}, {"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.5}, {"min_p": 0.1},
+               {"typical_p": 0.5}],
+)  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_a_filter_that_leaves_no_token_is_named_whatever_comes_behind_it(
+    others: dict[str, float],
+) -> None:
+    chain = Chain(parameters(min_new_tokens=5, **others))
+    with pytest.raises(ParameterError, match=r"^min_new_tokens: leaves no token"):
         chain(np.zeros(3, np.float32), context([1], [], [0, 1, 2]))

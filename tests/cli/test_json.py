@@ -43,7 +43,7 @@ def almost(value: Any) -> Any:
     """Equal to what differs by the rounding of another machine's arithmetic."""
     match value:
         case float():
-            return pytest.approx(value, rel=1e-3)
+            return pytest.approx(value, rel=5e-3)  # other processors round otherwise
         case dict():
             return {key: almost(item) for key, item in value.items()}
         case list():

@@ -85,6 +85,7 @@ def test_numbers_that_are_none_do_no_harm(page: Any) -> None:
     view = NextView([Candidate(1, "a", float("nan"), float("nan"), 1)])
     assert "nan" in str(view)
     assert page(view.html()).tables[0][1][3] == "nan"
+    assert view.to_dict()["next"][0]["prob"] is None
 
 
 def test_hostile_pieces_are_shown_and_not_obeyed(hostile: Any, page: Any, is_harmless: Any) -> None:

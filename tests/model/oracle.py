@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 import transformers
-from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+from transformers import modeling_gguf_pytorch_utils
+
+_AUTO: Any = transformers.AutoModelForCausalLM
+_READER: Any = modeling_gguf_pytorch_utils
 
 # As published beside the original weights.
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -48,10 +51,10 @@ def _read(name: str, gguf: Path) -> Any:
     kind, settings = CONFIGURATIONS[name]
     config = getattr(transformers, kind)(**settings)
     with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config)
-    state = load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model)["tensors"]
+        model = _AUTO.from_config(config)
+    read = _READER.load_gguf_checkpoint(str(gguf), return_tensors=True, model_to_load=model)
     # Its from_pretrained does the same, but needs another package, and reads the file three times.
-    left = model.load_state_dict(state, strict=False, assign=True)
+    left = model.load_state_dict(read["tensors"], strict=False, assign=True)
     assert not left.unexpected_keys
     assert left.missing_keys == ["lm_head.weight"]  # which is the embedding
     model.tie_weights()
@@ -60,6 +63,4 @@ def _read(name: str, gguf: Path) -> Any:
 
 def load_oracle(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """transformers' model, with the attention that is written out."""
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager"
-    ).eval()
+    return _AUTO.from_pretrained(folder, dtype=dtype, attn_implementation="eager").eval()

@@ -120,9 +120,14 @@ def test_a_fork_of_a_fork_and_its_dead_parent(cache: Cache) -> None:
     assert _write(grandchild, 70) == list(range(71))
 
 
-def test_writing_one_row_at_a_time_copies_each_row_a_few_times_at_most(cache: Cache) -> None:
+def test_writing_one_row_at_a_time_copies_each_row_a_few_times_at_most() -> None:
     asked: list[int] = []
-    counting = Cache(2, 1, 4, lambda shape: (asked.append(shape[0]), np.empty(shape, "f4"))[1])
+
+    def allocate(shape: tuple[int, ...]) -> Any:
+        asked.append(shape[0])
+        return np.empty(shape, np.float32)
+
+    counting = Cache(2, 1, 4, allocate)
     for number in range(1000):
         _write(counting, number)
     assert sum(asked) < 4 * 2 * 2 * 1024  # two layers, keys and values, and a sum of doublings

@@ -232,6 +232,9 @@ HOSTILE: list[tuple[str, Settings, type[PellucidError], str]] = [
      "layer_types: 'linear_attention' is unknown"),
     ("qwen3 experts", {"num_experts": 10**7, "num_local_experts": None}, FormatError,
      "num_experts: 10,000,000 in each of 4 layers"),
+    ("qwen3 experts", {"num_experts_per_tok": 7}, FormatError,
+     "num_experts_per_tok: must be a whole number from 1 to 6, not 7"),
+    ("mixtral", {"num_experts_per_tok": 6}, FormatError, "num_experts_per_tok: .* from 1 to 5"),
     ("qwen3 experts", {"mlp_only_layers": 1}, FormatError, "mlp_only_layers: must be a list of"),
     ("qwen3 experts", {"mlp_only_layers": [[0]]}, FormatError, "mlp_only_layers"),
     ("qwen3 experts", {"decoder_sparse_step": 0}, FormatError, "decoder_sparse_step"),
@@ -265,7 +268,7 @@ def test_code_that_a_model_brings_is_never_followed() -> None:
     assert described(saved("llama") | brings) == described(saved("llama"))
 
 
-_NASTY = [
+_NASTY: list[Any] = [
     None, True, False, -1, 0, 1, 2, 3, 0.5, 1e308, NAN, INFINITY, 1 << 63, 10**400, "", "x", [],
     [1], [[1]], [None] * 4, {}, {"rope_type": []}, {"full_attention": {}}, {"rope_type": "yarn"},
     {"rope_type": "longrope", "short_factor": 1}, {"type": "dynamic", "factor": 1e-300},

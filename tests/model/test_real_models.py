@@ -106,7 +106,7 @@ def test_logits_through_the_cache_are_transformers(model: Model, real: Real) -> 
     ids, truth = real.paragraph
     cache = model.new_cache()
     pieces = np.split(ids, np.cumsum([1] * 8 + [40, 7] + [1] * 4))
-    parts = [model.forward(Run([Segment(piece, cache, "all")])) for piece in pieces]
+    parts = [model.forward(Run([Segment(piece.tolist(), cache, "all")])) for piece in pieces]
     assert relative_error(np.concatenate(parts), truth) <= BOUNDS[model.backend.name]
 
 

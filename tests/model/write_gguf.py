@@ -54,7 +54,7 @@ class _Settings:
     """config.json, with the sizes that its families call differently under one name."""
 
     def __init__(self, said: Settings) -> None:
-        self.get = said.get
+        self.get: Callable[..., Any] = said.get
         self.kind = said["model_type"]
         self.layers: int = said.get("num_hidden_layers") or said["n_layer"]
         self.hidden: int = said.get("hidden_size") or said["n_embd"]
@@ -63,7 +63,7 @@ class _Settings:
         self.head_dim: int = said.get("head_dim") or self.hidden // self.heads
         self.context: int = said.get("max_position_embeddings") or said["n_positions"]
         self.inner: int = said.get("intermediate_size") or said.get("n_inner") or 4 * self.hidden
-        rope = said.get("rope_parameters") or {}
+        rope: Any = said.get("rope_parameters") or {}
         self.rope: Settings = rope.get("full_attention", rope)
         self.local_rope: Settings = rope.get("sliding_attention", {})
         self.turned = int(self.head_dim * self.rope.get("partial_rotary_factor", 1.0))
@@ -111,7 +111,8 @@ def _write_rope(writer: gguf.GGUFWriter, s: _Settings) -> None:
     writer.add_rope_freq_base(s.rope["rope_theta"])
     if s.kind in ("llama", "mistral", "mixtral", "smollm3", "phi3", "gpt_neox"):
         writer.add_rope_dimension_count(s.turned)
-    kind, original = s.rope["rope_type"], s.rope.get("original_max_position_embeddings")
+    kind: str = s.rope["rope_type"]
+    original: Any = s.rope.get("original_max_position_embeddings")
     if kind in ("linear", "yarn"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
         writer.add_rope_scaling_factor(s.rope["factor"])

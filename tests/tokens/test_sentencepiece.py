@@ -130,6 +130,20 @@ def test_control_text_that_a_unigram_vocabulary_holds_stays_text(directory):
     assert tokenizer.eos_id in tokenizer.encode("</s>", parse_special=True)
 
 
+def test_tokenizer_config_can_make_a_symbol_special_and_add_others(directory):
+    """As Yi's does with "<|im_start|>", and Llama 2's descendants with a padding token."""
+    data = trained(**VARIANTS["bpe with symbols"])
+    plain = load_tokenizer(directory({"tokenizer.model": data}))
+    (sep,), pad = plain.encode("<sep>", add_special_tokens=False), plain.vocab_size
+    added = {str(sep): {"content": "<sep>", "special": True}, str(pad): {"content": "<pad>"}}
+    config = {"added_tokens_decoder": added, "pad_token": "<pad>"}
+    files = {"tokenizer.model": data, "tokenizer_config.json": config}
+    tokenizer = load_tokenizer(directory(files))
+    assert sep not in tokenizer.encode("<sep>")
+    assert tokenizer.encode("<sep><pad>", parse_special=True)[1:] == [sep, pad]
+    assert (tokenizer.pad_id, tokenizer.vocab_size) == (pad, pad + 1)
+
+
 def test_a_unigram_model_ends_with_eos_and_a_bpe_model_begins_with_bos(directory):
     unigram = load_tokenizer(directory({"tokenizer.model": trained(model_type="unigram")}))
     assert (unigram.prefix, unigram.suffix) == ((), (unigram.eos_id,))

@@ -235,6 +235,15 @@ def test_marks_that_a_user_typed_hide_no_control_text() -> None:
     assert pieces == [("<e|nd>", False)]
 
 
+def test_control_text_in_the_name_of_a_property_is_text_too() -> None:
+    with ChatTemplate("{{ tools | tojson }}") as template:
+        tools = [{"<end>": "a<end>"}]
+        pieces = template.render_pieces([USER | {"content": "Hi"}], ["<end>"], tools=tools)
+    assert pieces == [
+        ('[{"', True), ("<end>", False), ('": "a', True), ("<end>", False), ('"}]', True),
+    ]  # fmt: skip
+
+
 def test_text_around_a_control_text_does_not_join_into_another() -> None:
     source = "{{ messages[0].content.replace('X', '') }}"
     with ChatTemplate(source) as template:

@@ -141,10 +141,10 @@ def test_something_else_in_its_place_is_named(tmp_path: Path, value: object, err
 
 
 WRONG_BYTES = {
-    "not JSON": (b"{", "tokenizer_config.json: is not JSON"),
-    "a list": (b"[]", "tokenizer_config.json: is not a JSON object"),
-    "not UTF-8": (b'{"\xff"}', "tokenizer_config.json: byte 2: not UTF-8"),
-    "nested": (b"[" * 200_000, "tokenizer_config.json: is not JSON"),
+    "not JSON": (b"{", "tokenizer_config.json: not valid JSON"),
+    "a list": (b"[]", "tokenizer_config.json: a JSON object is expected"),
+    "not UTF-8": (b'{"\xff"}', "tokenizer_config.json: not UTF-8 at byte 2"),
+    "nested": (b"[" * 200_000, "tokenizer_config.json: not valid JSON"),
 }
 
 

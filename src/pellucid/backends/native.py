@@ -102,8 +102,6 @@ class PlanRunner:
         self.plan = lower(backend.engine, config, weights, backend.full)
 
     def __call__(self, run: Run) -> Floats:
-        if not all(len(segment.ids) for segment in run.segments):
-            raise ParameterError("segments", "each must have at least one token")
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
         for first in range(0, len(run.ids), _ROWS_AT_ONCE):
@@ -125,7 +123,7 @@ class PlanRunner:
         except OverflowError:
             raise BackendError(
                 "this model's keys or values are too large for float16: "
-                "keep them with Native(cache_dtype='float32')"
+                "keep them with cache_dtype='float32' (--cache-dtype float32)"
             ) from None
         out[some] = logits
 

@@ -37,8 +37,8 @@ class Torch(Eager):
         self.dtype: torch.dtype = getattr(torch, dtype)
         try:
             self.device = torch.device(device)
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
+            torch.zeros(1, device=self.device).item()  # "meta" allocates, but computes nothing
+        except (RuntimeError, AssertionError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise ParameterError("device", f"{device!r} cannot be used: {reason}") from error
 

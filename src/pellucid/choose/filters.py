@@ -174,12 +174,11 @@ class Chain:
             yield row, scores
 
     def __call__(self, scores: Floats, context: Context) -> Floats:
-        """The scores after all filters; ParameterError if no token is left."""
-        for _, after in self.steps(scores, context):
+        """The scores after all filters; ParameterError at the filter that leaves no token."""
+        for row, after in self.steps(scores, context):
+            if after.max() == _REMOVED:
+                raise ParameterError(row.name, "leaves no token to choose from; loosen it")
             scores = after
-        if scores.max() == _REMOVED:
-            names = ", ".join(row.name for row in self.filters)
-            raise ParameterError(names, "no token is left to choose from; loosen these")
         return scores
 
 

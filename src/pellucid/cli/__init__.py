@@ -96,8 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except click.UsageError as error:
         return _fail(_usage(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", 130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        if KeyboardInterrupt in (type(error), type(error.__context__)):
+            return _fail("interrupted", 130)
+        return _fail("nothing done", 1)  # a question was answered with no
     except (BrokenPipeError, SystemExit) as error:
         _abandon_stdout()
         # Click and rich exit with 1 where they meet a closed pipe; completion exits with 0.
@@ -117,10 +119,10 @@ def _fail(message: str, code: int) -> int:
 
 def _usage(error: click.UsageError) -> str:
     """What click says about a command line, as one line in our manner."""
-    message, hint = error.format_message().rstrip("."), ""
-    if error.ctx:
+    message = error.format_message().rstrip(".")
+    hint = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+    if message[:2].istitle():
         message = message[0].lower() + message[1:]
-        hint = f"; see `{error.ctx.command_path} --help`"
     if isinstance(error, click.NoSuchOption):
         message = f"no such option: {error.option_name}"
         near = get_close_matches(error.option_name, error.possibilities or (), 1)

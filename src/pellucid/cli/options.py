@@ -36,6 +36,8 @@ def running(command: Command) -> Command:
                      help="native: processors to use; all of them unless given."),
         click.option("--quantize", type=click.Choice(["q8", "q4"]),
                      help="native: pack a file of floats to 8 or 4 bits."),
+        click.option("--cache-dtype", type=click.Choice(["float16", "float32"]),
+                     help="native: what keys and values are kept as; float16 unless given."),
         click.option("--dtype", type=click.Choice(["float32", "bfloat16"]),
                      help="torch: what to compute with; float32 unless given."),
         click.option("--device", help="torch: cpu, cuda, cuda:1 ...; the cpu unless given."),
@@ -51,7 +53,9 @@ def load(options: dict[str, Any]) -> LM:
     """The model that the options of `running` ask for; its weights are not read yet."""
     from pellucid.lm import load
 
-    names = ("backend", "threads", "quantize", "dtype", "device", "context_length")
+    names = (
+        "backend", "threads", "quantize", "cache_dtype", "dtype", "device", "context_length",
+    )  # fmt: skip
     return load(options["model"], **{name: options[name] for name in names})
 
 

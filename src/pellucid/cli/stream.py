@@ -25,7 +25,8 @@ def write_stream(pieces: Iterable[str], before: str = "") -> None:
         click.echo(styled(harmless(before), dim=True), nl=False)
     try:
         for piece in pieces:
-            click.echo(harmless(piece) if terminal else piece, nl=False)
+            # color: or click would take away what looks like an escape, as a model may write it
+            click.echo(harmless(piece) if terminal else piece, nl=False, color=True)
             sys.stdout.flush()
     finally:
         click.echo()

@@ -68,7 +68,13 @@ class NextView(View, Sequence[Candidate]):
     def to_dict(self) -> dict[str, Any]:
         """`next[] {id, text, logit, prob, rank}`, and `rest`, the probability of the others."""
         entries = [
-            {"id": c.id, "text": c.text, "logit": finite(c.logit), "prob": c.prob, "rank": c.rank}
+            {
+                "id": c.id,
+                "text": c.text,
+                "logit": finite(c.logit),
+                "prob": finite(c.prob),
+                "rank": c.rank,
+            }
             for c in self.candidates
         ]
         return {"next": entries, "rest": self.rest}

@@ -9,10 +9,10 @@ from pellucid.errors import FormatError
 from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import find_family
-from pellucid.model.families import GGUF, Family
+from pellucid.model.families import GGUF
 from pellucid.model.forward import Layer, Mlp, Weights
 from pellucid.model.ops import Array, Linear, Norm
-from pellucid.model.slots import Slot, unstacked
+from pellucid.model.slots import Names, Slot, unstacked
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Tensor
 
@@ -91,12 +91,15 @@ def bind(checkpoint: Checkpoint, config: ModelConfig) -> Bound:
     shape or with a number that is not finite: one of those makes every logit NaN.
     """
     _, family = find_family(checkpoint)
+    gguf = checkpoint.format == "gguf"
+    names: Names = {**GGUF, **family.gguf} if gguf else family.names
+    prefixes = ("",) if gguf else (*family.prefixes, "")
     known: set[str] = set()
     used: dict[str, Tensor] = {}
     bound: Bound = {}
     missing: list[str] = []
     for ours, shape in expected(config).items():
-        slot, theirs, number = _place(checkpoint, family, ours)
+        slot, theirs, number = _place(names, prefixes, ours)
         known.update(theirs)
         stored = next((name for name in theirs if name in checkpoint.tensors), None)
         if stored is None:
@@ -113,21 +116,18 @@ def bind(checkpoint: Checkpoint, config: ModelConfig) -> Bound:
     return bound
 
 
-def _place(checkpoint: Checkpoint, family: Family, ours: str) -> tuple[Slot, list[str], int]:
+def _place(names: Names, prefixes: tuple[str, ...], ours: str) -> tuple[Slot, list[str], int]:
     """The slot of one of our names, what the file may call it, and which expert it is."""
     stem, _, kind = ours.rpartition(".")
     numbers = re.findall(r"\.(\d+)", stem)
     i, e = (*numbers, "0", "0")[:2]
     general = re.sub(r"^layers\.\d+", "layers.{i}", stem)
     general = re.sub(r"experts\.\d+", "experts.{e}", general)
-    if checkpoint.format == "gguf":
-        slot = {**GGUF, **family.gguf}[general]
-        return slot, [f"{slot.name.format(i=i, e=e)}.{kind}"], int(e)
-    slot = family.names[general]
+    slot = names[general]
     name = f"{slot.name.format(i=i, e=e)}.{kind}"
-    prefixed = [prefix + name for prefix in family.prefixes]
     # The output matrix stands beside the decoder, without its prefix.
-    return slot, [name, *prefixed] if stem == "head" else [*prefixed, name], int(e)
+    order = reversed(prefixes) if stem == "head" else prefixes
+    return slot, [prefix + name for prefix in order], int(e)
 
 
 def _changed(
@@ -150,7 +150,7 @@ def _changed(
 
 
 def _undone(slot: Slot, stored: Tensor, expert: int, config: ModelConfig) -> Tensor:
-    tensor = unstacked(stored, expert) if slot.stacked else stored
+    tensor = unstacked(stored, expert, config) if slot.stacked else stored
     for change in slot.changes:
         tensor = change(tensor, config)
     return tensor

@@ -25,7 +25,7 @@ _ACTIVATIONS = {
 # pair of dimensions costs memory before the first tensor is looked at.
 _LAYER_LIMIT = 2048
 _HEAD_LIMIT = 8192
-_EXPERT_LIMIT = 1 << 18  # of all layers together
+_EXPERT_LIMIT = 1 << 16  # of all layers together; the largest model has 23,424
 
 
 def find_family(checkpoint: Checkpoint) -> tuple[str, Family]:

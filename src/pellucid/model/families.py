@@ -198,9 +198,10 @@ def _mistral(keys: Keys, layers: int) -> Fields:
 
 
 def _mixtral(keys: Keys, layers: int) -> Fields:
+    count = keys.count("num_local_experts", keys.get("num_experts"))
     return _mistral(keys, layers) | {"experts": Experts(
-        count=keys.count("num_local_experts", keys.get("num_experts")),
-        chosen=keys.count("num_experts_per_tok"),
+        count=count,
+        chosen=keys.count("num_experts_per_tok", most=count),
         intermediate_size=keys.count("intermediate_size"),
         renormalise=True,
         layers=(True,) * layers,
@@ -223,9 +224,10 @@ def _qwen_moe(keys: Keys, layers: int) -> Fields:
     window = _mistral(keys, layers) if keys.flag("use_sliding_window", False) else {}
     step = keys.count("decoder_sparse_step", 1)
     plain = keys.layers("mlp_only_layers", layers)
+    count = keys.count("num_experts", keys.get("num_local_experts"))
     return window | {"experts": Experts(
-        count=keys.count("num_experts", keys.get("num_local_experts")),
-        chosen=keys.count("num_experts_per_tok"),
+        count=count,
+        chosen=keys.count("num_experts_per_tok", most=count),
         intermediate_size=keys.count("moe_intermediate_size"),
         renormalise=keys.flag("norm_topk_prob", False),
         layers=tuple(i not in plain and (i + 1) % step == 0 for i in range(layers)),

@@ -40,6 +40,7 @@ class Run:
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = segments
         lengths = [len(segment.ids) for segment in segments]
+        assert all(lengths), "the last row of an empty segment would be another's"
         stops = np.cumsum(lengths, dtype=np.int64).tolist()
         self.spans = [slice(b - n, b) for n, b in zip(lengths, stops, strict=True)]
         self.ids: npt.NDArray[np.int64] = np.concatenate(

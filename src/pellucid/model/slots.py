@@ -14,6 +14,7 @@ import numpy as np
 from pellucid.model.config import ModelConfig
 from pellucid.weights.tensor import Tensor
 
+# Undoes what a format did. Raises ValueError or IndexError for a shape that it cannot come from.
 Change = Callable[[Tensor, ModelConfig], Tensor]
 
 
@@ -60,6 +61,7 @@ def part(number: int) -> Change:
     def change(tensor: Tensor, config: ModelConfig) -> Tensor:
         query, key = config.heads * config.head_dim, config.kv_heads * config.head_dim
         edges = (0, query, query + key, query + 2 * key)
+        _expect(tensor, edges[-1])
         return taken(tensor, slice(edges[number], edges[number + 1]))
 
     return change
@@ -70,6 +72,7 @@ def part_of_each_head(number: int) -> Change:
 
     def change(tensor: Tensor, config: ModelConfig) -> Tensor:
         rows = np.arange(3 * config.heads * config.head_dim).reshape(config.heads, 3, -1)
+        _expect(tensor, rows.size)
         return taken(tensor, rows[:, number].ravel())
 
     return change
@@ -80,6 +83,7 @@ def half(number: int) -> Change:
 
     def change(tensor: Tensor, config: ModelConfig) -> Tensor:
         size = config.intermediate_size
+        _expect(tensor, 2 * size)
         return taken(tensor, slice(number * size, (number + 1) * size))
 
     return change
@@ -92,11 +96,18 @@ def unpermuted(tensor: Tensor, config: ModelConfig) -> Tensor:
     return taken(tensor, rows.swapaxes(1, 2).ravel())
 
 
-def unstacked(tensor: Tensor, expert: int) -> Tensor:
+def unstacked(tensor: Tensor, expert: int, config: ModelConfig) -> Tensor:
     """One expert of a stack `[experts, out, in]`."""
     _, rows, columns = tensor.shape
+    assert config.experts
+    _expect(tensor, config.experts.count)
     data = tensor.data[expert * rows : (expert + 1) * rows]
     return replace(tensor, shape=(len(data), columns), data=data)
+
+
+def _expect(tensor: Tensor, rows: int) -> None:
+    if tensor.shape[0] != rows:
+        raise ValueError
 
 
 def taken(tensor: Tensor, rows: slice | np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensor:

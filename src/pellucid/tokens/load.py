@@ -58,7 +58,7 @@ def _from_sentencepiece(data: bytes, checkpoint: Checkpoint, path: Path) -> Toke
     model = read_model(data, path)
     roles = Roles.of(checkpoint)
     vocabulary = model.vocabulary
-    library = scored.library_of(path, vocabulary, _beyond(vocabulary.texts, roles.added()))
+    library = scored.library_of(path, vocabulary, roles.added())
     own = SpecialIds(model.bos_id, model.eos_id, model.pad_id, model.unk_id)
     is_bpe = vocabulary.method == "bpe"
     special = roles.ids(library.id_of, own)
@@ -119,11 +119,6 @@ def _around(tokenizer: Tokenizer, roles: Roles) -> Tokenizer:
 
 def _one(token_id: int | None) -> tuple[int, ...]:
     return () if token_id is None else (token_id,)
-
-
-def _beyond(texts: list[str], added: list[Added]) -> list[Added]:
-    held = set(texts)
-    return [token for token in added if token.text not in held]
 
 
 def _end_of_text(vocab: dict[str, int]) -> list[Added]:

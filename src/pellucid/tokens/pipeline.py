@@ -110,6 +110,8 @@ def _growth(step: Part, path: str | Path, place: str) -> float:
     if kind == "Prepend" and isinstance(added, str) and len(added) > _MAX_GROWTH:
         reason = f"{len(added)} characters before each text, at most {_MAX_GROWTH} are supported"
         raise UnsupportedError(f"{path}: {place}: {reason}")
+    if kind == "ByteLevel":
+        return 4  # a letter for each byte
     if kind == "Precompiled":
         return _longest(step.get("precompiled_charsmap"), path, place)
     return 1

@@ -52,7 +52,8 @@ class Scored:
 
 
 def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()) -> Library:
-    """The tokenizer for a vocabulary and added tokens beyond it.
+    """The tokenizer for a vocabulary; `extra` are added tokens that other files of the model name,
+    beyond the vocabulary or within it.
 
     Raises FormatError for a vocabulary that contradicts itself.
     """
@@ -62,7 +63,7 @@ def library_of(path: str | Path, vocabulary: Scored, extra: Sequence[Added] = ()
         path,
         partial(_MODELS[vocabulary.method], vocabulary),
         len(vocabulary.texts),
-        [*vocabulary.added(), *extra],
+        list({token.text: token for token in [*vocabulary.added(), *extra]}.values()),
         normalizers=lambda: _normalizers(vocabulary),
         growth=growth,
     )
@@ -119,9 +120,8 @@ def merges_by_score(texts: Sequence[str], scores: npt.NDArray[np.float32]) -> li
     position = np.empty(len(texts), np.int64)
     position[best_first] = np.arange(len(texts))
     by_score = np.argsort(position[joined], kind="stable")
-    text = texts.__getitem__
-    pairs = zip(left[by_score].tolist(), right[by_score].tolist(), strict=True)
-    return [(text(a), text(b)) for a, b in pairs]
+    sides = (map(texts.__getitem__, side[by_score].tolist()) for side in (left, right))
+    return list(zip(*sides, strict=True))
 
 
 _Hashes = npt.NDArray[np.uint64]

@@ -10,7 +10,6 @@ from pellucid.errors import FormatError
 from pellucid.tokens.library import Added
 from pellucid.tokens.tokenizer import SpecialIds
 from pellucid.weights.checkpoint import Checkpoint
-from pellucid.weights.strict_json import parse_object
 
 IdOf = Callable[[str], int | None]
 
@@ -28,8 +27,8 @@ class Roles:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Roles:
         """Read the files that are there; raises FormatError for a damaged one."""
-        config = _object(checkpoint, "tokenizer_config.json")
-        return cls(checkpoint, config, _object(checkpoint, "special_tokens_map.json") | config)
+        config = checkpoint.read_json("tokenizer_config.json")
+        return cls(checkpoint, config, checkpoint.read_json("special_tokens_map.json") | config)
 
     def added(self) -> list[Added]:
         """The added tokens that tokenizer_config.json lists."""
@@ -100,8 +99,3 @@ class Roles:
 
     def _error(self, place: str, reason: str) -> FormatError:
         return FormatError(self.checkpoint.path / "tokenizer_config.json", place, reason)
-
-
-def _object(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    data = checkpoint.read(name)
-    return {} if data is None else parse_object(data, checkpoint.path / name)

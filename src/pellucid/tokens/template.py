@@ -141,7 +141,7 @@ def _mark(value: Any, control: re.Pattern[str]) -> Any:
         clean = value.replace(_OPEN, "").replace(_CLOSE, "")
         return control.sub(f"{_OPEN}\\g<0>{_CLOSE}", clean)
     if isinstance(value, dict):
-        return {key: _mark(item, control) for key, item in value.items()}
+        return {_mark(key, control): _mark(item, control) for key, item in value.items()}
     return [_mark(item, control) for item in value] if isinstance(value, list) else value
 
 

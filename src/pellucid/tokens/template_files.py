@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pellucid.errors import FormatError
 from pellucid.weights.checkpoint import Checkpoint
@@ -78,7 +77,7 @@ def _templates(checkpoint: Checkpoint) -> dict[str, str]:
     if data is not None:
         return {"default": _decoded(checkpoint, "chat_template.jinja", data)}
     place = f"{_CONFIG}: chat_template"
-    known = _json(checkpoint, _CONFIG).get("chat_template")
+    known = checkpoint.read_json(_CONFIG).get("chat_template")
     if known is None:
         return {}
     if not isinstance(known, list):
@@ -99,7 +98,7 @@ def _named(checkpoint: Checkpoint, place: str, entry: object) -> tuple[str, str]
 
 def _special_tokens(checkpoint: Checkpoint) -> dict[str, str]:
     """Entries such as `bos_token`: a text, or an object with the text as its "content"."""
-    config = _json(checkpoint, "special_tokens_map.json") | _json(checkpoint, _CONFIG)
+    config = checkpoint.read_json("special_tokens_map.json") | checkpoint.read_json(_CONFIG)
     extra = config.get("extra_special_tokens")
     entries = {**config, **extra} if isinstance(extra, dict) else config
     texts = {
@@ -108,19 +107,6 @@ def _special_tokens(checkpoint: Checkpoint) -> dict[str, str]:
         if name.endswith("_token")
     }
     return {name: text for name, text in texts.items() if isinstance(text, str)}
-
-
-def _json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    data = checkpoint.read(name)
-    if data is None:
-        return {}
-    try:
-        content = json.loads(_decoded(checkpoint, name, data))
-    except (ValueError, RecursionError) as error:
-        raise FormatError(checkpoint.path, name, f"is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise FormatError(checkpoint.path, name, "is not a JSON object")
-    return content
 
 
 def _decoded(checkpoint: Checkpoint, name: str, data: bytes) -> str:

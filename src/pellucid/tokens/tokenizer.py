@@ -259,6 +259,16 @@ def _covered(text: str, spans: Sequence[tuple[int, int]]) -> Sequence[tuple[int,
     joined = {
         end: start
         for (_, end), start in zip(spans, starts, strict=True)
-        if start > end > 0 and not unicodedata.is_normalized("NFC", text[end - 1 : start])
+        if start > end > 0 and _composes(text[end - 1], text[end:start])
     }
     return [(start, joined.get(end, end)) for start, end in spans]
+
+
+def _composes(first: str, rest: str) -> bool:
+    """Whether NFC makes one of a character and those behind it.
+
+    >>> _composes("e", "\N{COMBINING ACUTE ACCENT}"), _composes("e", "x")
+    (True, False)
+    """
+    apart = unicodedata.normalize("NFC", first) + unicodedata.normalize("NFC", rest)
+    return unicodedata.normalize("NFC", first + rest) != apart

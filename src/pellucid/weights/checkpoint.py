@@ -42,6 +42,14 @@ class Checkpoint:
     generation: Mapping[str, Any]
     read: Callable[[str], bytes | None]
 
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The object in a small JSON file beside the weights; empty where there is no such file.
+
+        Raises FormatError for what is no JSON object.
+        """
+        data = self.read(name)
+        return {} if data is None else parse_object(data, self.path / name)
+
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """Open a model: a .gguf file, a directory with config.json and safetensors, a directory with

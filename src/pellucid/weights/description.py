@@ -60,6 +60,8 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     names = [file.name for file in path.iterdir() if file.is_file()]
+    if "config.json" not in names:  # without it, safetensors are not what is opened
+        names = [name for name in names if name.endswith(".gguf")]
     weights = (".safetensors", ".gguf")
     return [path / name for name in choose(names, None, str(path)) if name.endswith(weights)]
 

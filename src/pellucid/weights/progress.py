@@ -21,16 +21,6 @@ class Progress(Protocol):
         """`done` of `total` bytes of `label` are here; None where the size is not known."""
 
 
-class Silent:
-    """Says nothing."""
-
-    def note(self, text: str) -> None:
-        """Drop it."""
-
-    def update(self, label: str, done: int, total: int | None) -> None:
-        """Drop it."""
-
-
 class Lines:
     """One plain line for each thing fetched: for logs and pipes."""
 

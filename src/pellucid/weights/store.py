@@ -18,10 +18,11 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -87,9 +88,7 @@ def find(key: str) -> Manifest | None:
 
 def installed() -> list[tuple[str, Manifest]]:
     """Every whole model in the store with its key, the latest fetched first."""
-    folders = [path for path in _folders("models") if (path / _MANIFEST).is_file()]
-    folders.sort(key=lambda path: (path / _MANIFEST).stat().st_mtime, reverse=True)
-    found = ((path.name, _read(path)) for path in folders)
+    found = ((path.name, _read(path)) for path in sorted(_folders("models"), key=_age))
     return [(key, manifest) for key, manifest in found if manifest]
 
 
@@ -127,8 +126,13 @@ def remove(key: str) -> int:
 
 def size_of(folder: Path) -> int:
     """Bytes of the files in a folder and below; links count nothing."""
-    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    return sum(file.lstat().st_size for file in files if not file.is_symlink())
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # another process may rename or remove it meanwhile
+                status = os.lstat(os.path.join(root, name))
+                size += 0 if stat.S_ISLNK(status.st_mode) else status.st_size
+    return size
 
 
 def digest(path: Path) -> str:
@@ -149,10 +153,11 @@ def locked(key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[Non
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
     with file:
-        if not _try_lock(file):
-            waiting()
-            while not _try_lock(file):
-                time.sleep(_POLL_SECONDS)
+        with explained(path.parent):  # some network disks have no locks
+            if not _try_lock(file):
+                waiting()
+                while not _try_lock(file):
+                    time.sleep(_POLL_SECONDS)
         yield  # closing the file releases the lock
 
 
@@ -184,6 +189,14 @@ def _folders(kind: str) -> list[Path]:
         return sorted(path for path in (home() / kind).iterdir() if path.is_dir())
     except OSError:
         return []
+
+
+def _age(folder: Path) -> float:
+    """Rises from the model that was fetched last; no matter where there is none (any more)."""
+    try:
+        return -(folder / _MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _read(folder: Path) -> Manifest | None:

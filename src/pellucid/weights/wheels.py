@@ -23,6 +23,10 @@ from pellucid.weights.store import explained
 _MOST_RATIO = 200
 _SLACK_BYTES = 1 << 20
 _CHUNK = 1 << 20
+_UNSOUND = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError),
+    NotImplementedError,  # a version of the format, or a flag, that Python does not read
+)
 _ENCRYPTED = 1  # bit of the flags of a member (PKWARE APPNOTE 4.4.4)
 
 
@@ -59,7 +63,7 @@ def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(wheel) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError) as error:
+    except _UNSOUND as error:
         raise FormatError(wheel.name, "", f"not a sound zip file ({error})") from error
 
 

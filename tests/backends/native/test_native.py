@@ -64,13 +64,6 @@ def test_a_cache_dtype_that_there_is_none_of_is_refused() -> None:
         Native(1, cache_dtype="bfloat16")
 
 
-def test_a_segment_of_no_tokens_is_refused(tiny: Callable[[str], Tiny]) -> None:
-    model = tiny("llama").open(Native(1))
-    for segments in ([Segment([])], [Segment([5]), Segment([])]):
-        with pytest.raises(ParameterError, match="segments"):
-            model.forward(Run(segments))
-
-
 def test_keys_beyond_float16_are_an_error_that_says_what_to_do(
     tiny: Callable[[str], Tiny], monkeypatch: pytest.MonkeyPatch
 ) -> None:

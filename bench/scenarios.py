@@ -1,0 +1,188 @@
+"""What is measured: each scenario takes a file and its contestants, and gives results."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bench.files import ModelFile
+from bench.measure import LIMIT, OURS, Result, divergence, in_turns, reason, seconds
+from bench.peers import Contestant, Loaded
+from bench.text import ids as text_ids
+from pellucid.backends.measure import memory_limit
+from pellucid.backends.reference import Reference
+from pellucid.model.model import Model
+from pellucid.model.run import Run, Segment
+from pellucid.weights.checkpoint import open_checkpoint
+
+_SEQUENCES = 8
+_PROMPT = 32
+_WARMING_STEPS = 2
+_COLD_TEXT = "The capital of France is"
+_COLD_SECONDS = 300  # a process that takes longer has failed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How thoroughly to measure. `tokens` are decoded in a turn; `positions` are compared."""
+
+    threads: int
+    repeats: int = 5
+    tokens: int = 128
+    positions: int = 200
+
+
+Measured = Callable[[ModelFile, Sequence[Contestant], Setting], list[Result]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A line of the table; `long` ones are left out of a quick run."""
+
+    name: str
+    measure: Measured
+    long: bool = False
+
+
+@contextmanager
+def opened(
+    file: ModelFile, who: Sequence[Contestant], threads: int, sequences: int, length: int
+) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+    """Everybody's model, loaded and warm; and of those who have none the reason."""
+    loaded: dict[str, Loaded] = {}
+    skipped: dict[str, str] = {}
+    warming = text_ids(file, _PROMPT)[: max(1, length - _WARMING_STEPS)]
+    try:
+        for contestant in who:
+            if why := contestant.absent(file):
+                skipped[contestant.name] = why
+                continue
+            try:
+                model = contestant.open(file, threads, sequences, length)
+                loaded[contestant.name] = model
+                model.start([warming] * sequences)
+                for _ in range(_WARMING_STEPS):
+                    model.step([warming[0]] * sequences)
+            except Exception as error:  # a peer may raise anything; the others go on
+                skipped[contestant.name] = reason(error)
+                loaded.pop(contestant.name, None)
+        yield loaded, skipped
+    finally:
+        for model in loaded.values():
+            model.close()
+
+
+def decode(
+    context: int, file: ModelFile, who: Sequence[Contestant], setting: Setting
+) -> list[Result]:
+    """Tokens a second, one after the other, after `context` tokens; and what memory allows."""
+    length = context + setting.tokens
+    ids = text_ids(file, length)
+    with opened(file, who, setting.threads, 1, length) as (models, skipped):
+        runs: dict[str, Callable[[], float]] = {
+            name: partial(_steps, model, [ids], context) for name, model in models.items()
+        }
+        if OURS in models:
+            # Halfway through the turn.
+            read = models[OURS].bytes_per_token(context + setting.tokens // 2)
+            runs[LIMIT] = lambda: memory_limit(setting.threads) / read
+        values, failed = in_turns(runs, setting.repeats)
+    name = f"decode after {context:,}"
+    return [Result(file.name, name, "tokens/s", True, values, skipped | failed)]
+
+
+def prefill(
+    length: int, file: ModelFile, who: Sequence[Contestant], setting: Setting
+) -> list[Result]:
+    """Tokens a second of a prompt of this length, to the logits that follow it."""
+    ids = text_ids(file, length)
+    with opened(file, who, setting.threads, 1, length) as (models, skipped):
+        runs = {name: partial(_prompt, model, ids) for name, model in models.items()}
+        values, failed = in_turns(runs, setting.repeats)
+    return [Result(file.name, f"prefill of {length:,}", "tokens/s", True, values, skipped | failed)]
+
+
+def batch(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """Tokens a second of eight sequences together, each different, after 32 tokens each."""
+    length = _PROMPT + setting.tokens
+    ids = text_ids(file, length + 7 * _SEQUENCES)
+    sequences = [ids[7 * i : 7 * i + length] for i in range(_SEQUENCES)]
+    with opened(file, who, setting.threads, _SEQUENCES, length) as (models, skipped):
+        runs = {name: partial(_steps, model, sequences, _PROMPT) for name, model in models.items()}
+        values, failed = in_turns(runs, setting.repeats)
+    name = f"{_SEQUENCES} sequences together"
+    return [Result(file.name, name, "tokens/s", True, values, skipped | failed)]
+
+
+def cold(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """Seconds of a process from its start to its end, one token generated."""
+    skipped = {c.name: why for c in who if (why := c.absent(file))}
+    present = [c for c in who if c.name not in skipped]
+    runs = {c.name: partial(_process, c.cold(file, setting.threads, _COLD_TEXT)) for c in present}
+    # The first turn brings files and libraries into the page cache.
+    values, failed = in_turns(runs, 1 + setting.repeats)
+    values = {name: of_turns[1:] for name, of_turns in values.items()}
+    return [Result(file.name, "cold process", "s", False, values, skipped | failed)]
+
+
+def faithfulness(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """The divergence from the float32 reference on the same file, over positions of real text."""
+    ids = text_ids(file, setting.positions)
+    reference = Model.open(open_checkpoint(file.path()), Reference())
+    truth = reference.forward(Run([Segment(ids, wanted="all")]))
+    mean: dict[str, list[float]] = {}
+    worst: dict[str, list[float]] = {}
+    # The copy that transformers loads is of the alias' own file, not of one packed anew.
+    same = [c for c in who if file.packing is None or not c.name.startswith("transformers")]
+    other = {c.name: "has the original's numbers" for c in who if c not in same}
+    with opened(file, same, setting.threads, 1, len(ids)) as (models, skipped):
+        for name, model in models.items():
+            found = divergence(truth, model.logits(ids))
+            mean[name], worst[name] = [float(found.mean())], [float(found.max())]
+    return [
+        Result(file.name, f"KL, {kind}", "nats", False, values, skipped | other)
+        for kind, values in (("mean", mean), ("worst", worst))
+    ]
+
+
+def _steps(model: Loaded, sequences: Sequence[Sequence[int]], context: int) -> float:
+    """Tokens a second of all sequences together, from `context` on."""
+    model.start([ids[:context] for ids in sequences])
+    rows = list(zip(*(ids[context:] for ids in sequences), strict=True))
+
+    def run() -> None:
+        for tokens in rows:
+            model.step(tokens)
+
+    return len(sequences) * len(rows) / seconds(run)
+
+
+def _prompt(model: Loaded, ids: Sequence[int]) -> float:
+    return len(ids) / seconds(lambda: model.start([ids]))
+
+
+def _process(command: Sequence[str]) -> float:
+    def run() -> None:
+        subprocess.run(  # noqa: S603  (our own command, no shell)
+            command, check=True, capture_output=True, timeout=_COLD_SECONDS
+        )
+
+    return seconds(run)
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("decode", partial(decode, 32)),
+        Scenario("decode-1024", partial(decode, 1024)),
+        Scenario("prefill", partial(prefill, 512)),
+        Scenario("prefill-4096", partial(prefill, 4096), long=True),
+        Scenario("batch", batch),
+        Scenario("cold", cold),
+        Scenario("faithfulness", faithfulness),
+    )
+}

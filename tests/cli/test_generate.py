@@ -1,0 +1,143 @@
+"""`pellucid generate`: one option for each row of the table of parameters."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import pytest
+
+from pellucid import LM
+from pellucid.choose.parameters import PARAMETERS
+from pellucid.cli import cli, stream
+
+from .conftest import Run
+
+TEXT = "I skip across the"
+
+
+def test_a_pipe_gets_the_continuation_alone(run: Run) -> None:
+    ran = run("generate", TEXT, "--max-new-tokens", "20", "--repetition-penalty", "1.5")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(" top of a")
+    assert ran.out.endswith("\n")
+
+
+def test_a_terminal_shows_the_text_dimmed_before_it_and_the_seed_after(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("generate", "stream"):
+        monkeypatch.setattr(f"pellucid.cli.{name}.sys", Terminal())
+    sent: list[str] = []
+    monkeypatch.setattr(click, "echo", lambda text="", nl=True, **_: sent.append(text + "\n" * nl))
+    run("generate", "a\x1b[31mb", "--max-new-tokens", "1", "--temperature", "0.01")
+    assert sent[0] == "\x1b[2ma\\x1b[31mb\x1b[0m"  # what would steer the terminal is shown
+    assert sent[-1].startswith("\x1b[2m--seed ")
+    sent.clear()
+    monkeypatch.setenv("TERM", "dumb")
+    run("generate", TEXT, "--max-new-tokens", "1")
+    assert sent[0] == TEXT
+
+
+def test_an_answer_cannot_steer_a_terminal_and_reaches_a_pipe_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream.write_stream(["a\x1b[2Jb", "\r\n"], before="text")
+    assert capsys.readouterr().out == "a\x1b[2Jb\r\n\n"
+    monkeypatch.setattr(stream, "sys", Terminal())
+    stream.write_stream(["a\x1b[2Jb", "\n"])
+    assert capsys.readouterr().out.endswith("a\\x1b[2Jb\n\n")
+
+
+def test_json_has_the_whole_answer(run: Run) -> None:
+    found = run("generate", TEXT, "--max-new-tokens", "3", "--json").json()
+    assert list(found) == ["text", "ids", "prompt_ids", "finish_reason", "tokens", "seed"]
+    assert [list(token) for token in found["tokens"]] == [["id", "text", "prob", "rank"]] * 3
+    assert found["text"] + "\n" == run("generate", TEXT, "--max-new-tokens", "3").out
+
+
+def test_a_seed_repeats_a_draw(run: Run) -> None:
+    given = ["generate", TEXT, "--temperature", "2", "--max-new-tokens", "8"]
+    drawn = run(*given, "--json").json()
+    again = run(*given, "--seed", str(drawn["seed"]), "--json").json()
+    assert again == drawn
+    assert run(*given, "--seed", "1").out != run(*given, "--seed", "2").out
+
+
+def test_a_repeated_option_collects(run: Run) -> None:
+    ran = run("generate", "1, 2, 3, 4,", "--stop", " 8", "--stop", " 7", "--max-new-tokens", "30")
+    assert ran.out == " 5, 6,\n"
+
+
+def test_every_parameter_is_an_option_in_words_of_the_command_line() -> None:
+    command = cli.get_command(click.Context(cli), "generate")
+    assert command is not None
+    described = command.get_help(click.Context(command))
+    options = {param.name: param for param in command.params}
+    for row in PARAMETERS.values():
+        assert options[row.name].opts == [f"--{row.name.replace('_', '-')}"]
+    assert "_" not in described
+    for heading in ("Options:", "Lengths and stops:", "Penalties:", "Sampling:"):
+        assert f"\n{heading}\n" in described
+    assert "TEXT\n" not in described.split("Options:")[1].split("\n")[0]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_option_reaches_the_model(
+    name: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"stop": "x", "do_sample": None, "seed": "5"}
+    given = values.get(name, "1")
+    seen = {}
+
+    def remember(self: LM, prompt: str, **parameters: object) -> None:
+        seen.update({k: v for k, v in parameters.items() if v is not None})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LM, "stream", remember)
+    option = f"--{name.replace('_', '-')}"
+    run("generate", "a", *([option] if given is None else [option, given]), *needed(name))
+    assert name in seen
+
+
+def needed(name: str) -> list[str]:
+    return ["--do-sample"] if name == "seed" else []
+
+
+def test_a_wrong_parameter_is_refused_before_a_model_is_fetched(run: Run) -> None:
+    ran = run("generate", "a", "--top-p", "7", "-m", "pypi:never-fetched")
+    assert (ran.code, ran.err.split(":")[1]) == (2, " --top-p")
+
+
+def test_a_long_wait_is_explained_on_a_terminal_and_wiped_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(stream, "sys", Terminal())
+    monkeypatch.setattr(stream, "_NOTICED_AFTER", 0.0)
+    monkeypatch.setattr(click, "echo", lambda text, nl, err: said.append(text))
+    with stream.noticed("reading it ..."):
+        while not said:
+            pass
+    assert said == ["reading it ...", "\r" + " " * 14 + "\r"]
+    said.clear()
+    monkeypatch.setattr(stream, "_NOTICED_AFTER", 60.0)
+    with stream.noticed("reading it ..."):
+        pass
+    assert said == []
+
+
+class Terminal:
+    """`sys`, whose streams say that they are a terminal."""
+
+    class Stream:
+        @staticmethod
+        def isatty() -> bool:
+            return True
+
+        @staticmethod
+        def flush() -> None:
+            pass
+
+    stdout = stderr = Stream()
+    modules = sys.modules
