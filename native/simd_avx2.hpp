@@ -123,15 +123,15 @@ inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, float* 
     _mm256_store_si256(p + 1, _mm256_cvtps_epi32(x.b));
     _mm256_store_si256(p + 2, _mm256_cvtps_epi32(y.a));
     _mm256_store_si256(p + 3, _mm256_cvtps_epi32(y.b));
-    std::uint32_t totals[2] = {0, 0};       // wraps where a number was none, which the scale then says
+    std::int32_t totals[2] = {0, 0};
     for (int i = 0; i < 32; i++) {
-        totals[i / 16] += static_cast<std::uint32_t>(v[i]);
+        totals[i / 16] += v[i];
         std::int32_t h = (v[i] + 128) >> 8;
         high[i] = static_cast<std::uint8_t>(h);
         low[i] = static_cast<std::uint8_t>(v[i] - h * 256);
     }
-    *sum_a = static_cast<float>(static_cast<std::int32_t>(totals[0]));
-    *sum_b = static_cast<float>(static_cast<std::int32_t>(totals[1]));
+    *sum_a = static_cast<float>(totals[0]);
+    *sum_b = static_cast<float>(totals[1]);
 }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

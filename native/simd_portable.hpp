@@ -158,8 +158,7 @@ inline I dot(I sums, const B& codes, const std::uint8_t* four) {
 inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, float* sum_a, float* sum_b) {
     std::int32_t totals[2] = {0, 0};
     for (int i = 0; i < 32; i++) {
-        float number = std::nearbyint(i < 16 ? a.v[i] : b.v[i - 16]);
-        auto x = std::fabs(number) < 32768 ? static_cast<std::int32_t>(number) : 0;     // 0 for none, too
+        auto x = static_cast<std::int32_t>(std::nearbyint(i < 16 ? a.v[i] : b.v[i - 16]));
         totals[i / 16] += x;
         std::int32_t h = (x + 128) >> 8;
         high[i] = static_cast<std::uint8_t>(h);
