@@ -80,6 +80,7 @@ private:
         is(width(op_.out) == width(op_.a) && width(op_.b) == static_cast<int>(op_.experts.size()));
         is(op_.chosen >= 1 && op_.chosen <= kMaxChosen && op_.chosen <= width(op_.b));
         for (const Mlp& mlp : op_.experts) {
+            is(mlp.up && mlp.down);
             const Matrix &up = mlp.up->matrix(), &down = mlp.down->matrix();
             is(up.columns == width(op_.a) && down.rows == width(op_.out) && down.columns == up.rows);
             is(!mlp.gate || (mlp.gate->matrix().rows == up.rows && mlp.gate->matrix().columns == up.columns));

@@ -5,7 +5,7 @@
 
 #include "kernels.hpp"
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #include "simd_avx512.hpp"
 
 namespace pellucid::avx512 {

@@ -98,7 +98,10 @@ void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
     b.ids = ids.data();
     b.positions = positions.data();
     b.wanted = wanted.data();
-    for (const auto& [row, rows, sequence] : spans) b.spans.push_back({row, rows, sequence.get()});
+    for (const auto& [row, rows, sequence] : spans) {
+        if (!sequence) throw std::invalid_argument("a span without a sequence");
+        b.spans.push_back({row, rows, sequence.get()});
+    }
     Busy busy(b.spans);
     nb::gil_scoped_release free;
     plan.execute(b, out.data());
@@ -275,7 +278,6 @@ NB_MODULE(_native, m) {
         .def("finish", &Plan::finish, "result"_a)
         .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert())
         .def_prop_rw("measuring", [](const Plan& p) { return p.measuring; }, [](Plan& p, bool on) { p.measuring = on; })
-        .def_prop_ro("passes", [](const Plan& p) { return p.passes; })
         .def_prop_ro("width", &Plan::result_width)
         .def("describe", &describe);
 }

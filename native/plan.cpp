@@ -97,7 +97,7 @@ void Plan::make_room(const Batch& batch) {
     }
     for (Sixteen& s : sixteens_) s.fit(static_cast<std::size_t>(rows_of(s.of, batch)) * buffers_[s.of].width);
     for (const Op& op : ops_)
-        if (op.kind == Kind::experts) make_room_for_experts(op, batch.rows);
+        if (op.kind == Kind::experts) make_room_for_experts(op, rows_of(op.a, batch));
     items_.clear();
     const int group = ops_.empty() ? 1 : std::accumulate(ops_.begin(), ops_.end(), 1, [](int g, const Op& op) {
         return op.kind == Kind::attend ? op.heads : g;
@@ -160,7 +160,6 @@ void Plan::execute(const Batch& batch, float* out) {
             run_op(op, batch, t);
         }
     });
-    passes += measuring;
     if (beyond_half_) throw std::overflow_error("keys or values are beyond float16");
     const Buffer& result = buffers_[result_];
     if (batch.wanted_rows) std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);

@@ -73,7 +73,7 @@ public:
         return static_cast<int>(buffers_.size()) - 1;
     }
     int quantised(int of) {
-        buffers_.at(of);        // throws where there is none
+        (void)buffers_.at(of);      // throws where there is none
         sixteens_.push_back({of, {}, {}, {}});
         return static_cast<int>(sixteens_.size()) - 1;
     }
@@ -90,7 +90,6 @@ public:
     const std::vector<Buffer>& buffers() const { return buffers_; }
     const Layout& layout() const { return layout_; }
     bool measuring = false;
-    int passes = 0;
 
 private:
     struct Sixteen {

@@ -81,7 +81,7 @@ public:
         std::uint8_t* at = place(position / kPage, layer, head);
         int slot = position % kPage;
         if (layout_.full)
-            put<std::uint32_t>(at, slot, key, value);
+            put<float>(at, slot, key, value);
         else
             put<std::uint16_t>(at, slot, key, value);
     }

