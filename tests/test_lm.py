@@ -69,6 +69,11 @@ def test_next_is_the_softmax_of_the_last_row_of_logits(lm):
     assert found.rest == approx(1 - sum(c.prob for c in found))
 
 
+def test_packing_a_packed_file_is_refused(smollm2):
+    with raises(ParameterError, match="quantize: has no effect: this file's matrices are packed"):
+        pellucid.load(smollm2, quantize="q8")
+
+
 @pytest.mark.parametrize("name", ["next", "score", "generate"])
 def test_nothing_is_said_of_logits_that_are_no_numbers(lm, monkeypatch, name):
     forward = lm.model.forward

@@ -32,7 +32,7 @@ from pellucid.tokens.template import ChatTemplate, chat_template
 from pellucid.tokens.tokenizer import Tokenizer
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
-from pellucid.weights.tensor import Floats
+from pellucid.weights.tensor import Floats, Tensor
 
 Prompt = str | Iterable[int]
 Prompts = list[str] | list[list[int]]
@@ -72,6 +72,8 @@ def load(
         cache_dtype=cache_dtype,
     )
     checkpoint = open_checkpoint(resolve(reference))
+    if quantize and not any(map(_is_matrix_of_floats, checkpoint.tensors.values())):
+        raise ParameterError("quantize", "has no effect: this file's matrices are packed already")
     return LM(checkpoint, computes, context_length=context_length, name=os.fspath(reference))
 
 
@@ -410,6 +412,10 @@ def _log_softmax(logits: Floats) -> Floats:
     shifted = logits.astype(np.float64) - logits.max()
     logs: Floats = np.asarray(shifted - np.log(np.exp(shifted).sum()), np.float32)
     return logs
+
+
+def _is_matrix_of_floats(tensor: Tensor) -> bool:
+    return len(tensor.shape) > 1 and tensor.kind.block_size == 1
 
 
 def _are_several(prompt: Prompt | Prompts) -> TypeGuard[Prompts]:
