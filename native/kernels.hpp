@@ -44,6 +44,7 @@ struct Quantised {
 struct Keys {                   // of one page and one head: keys [head_dim][64], values [64][padded_dim]
     const void* keys;
     const void* values;
+    const void* next;           // the keys that will be wanted after these; only fetched ahead
 };
 
 struct Attention {

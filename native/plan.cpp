@@ -330,7 +330,8 @@ void Plan::attend_item(const Op& op, const Batch& batch, const Item& item) {
                 low[i] = std::clamp(from[i] - at, 0, kPage);
                 high[i] = std::clamp(to[i] - at, 0, kPage);
             }
-            kernels_->attend(a, item.span->sequence->read(at / kPage, op.layer, item.head), item.count, q, low, high, now);
+            const Keys page = item.span->sequence->read(at / kPage, op.layer, item.head, at + kPage >= last);
+            kernels_->attend(a, page, item.count, q, low, high, now);
         }
         for (int i = 0; i < item.count; i++) kernels_->join(all[i], now[i], l.padded_dim);
     }

@@ -86,9 +86,10 @@ public:
             put<std::uint16_t>(at, slot, key, value);
     }
 
-    Keys read(int page, int layer, int head) const {
+    // One page's; `last` says that no page will be read after it.
+    Keys read(int page, int layer, int head, bool last) const {
         const std::uint8_t* at = place(page, layer, head);
-        return {at, at + layout_.keys()};
+        return {at, at + layout_.keys(), last ? at : place(page + 1, layer, head)};
     }
 
 private:
