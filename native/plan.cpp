@@ -51,6 +51,9 @@ void Plan::push(Op op) {
         if (buffers_[of].width != buffers_[op.a].width || buffers_[of].wanted != buffers_[op.a].wanted)
             throw std::invalid_argument("16-bit numbers of other rows");
     }
+    for (const Op& before : ops_)       // the queries of all are shared out alike
+        if (op.kind == Kind::attend && before.kind == Kind::attend && before.heads != op.heads)
+            throw std::invalid_argument("attention with another number of heads");
     ops_.push_back(std::move(op));
 }
 
@@ -110,7 +113,7 @@ void Plan::make_room(const Batch& batch) {
 
 // What comes from Python indexes memory from here on.
 void Plan::check(const Batch& batch) const {
-    if (result_ < 0) throw std::invalid_argument("the plan is not finished");
+    (void)result_width();
     constexpr std::int64_t most = std::numeric_limits<int>::max() / 2;
     auto below = [](const std::int64_t* numbers, int n, std::int64_t limit, const char* what) {
         for (int i = 0; i < n; i++)
@@ -215,30 +218,11 @@ void Plan::run_rows(const Op& op, const Batch& batch, int first, int last) {
             return;
         }
         case Kind::turns:
-            for (int r = first; r < last; r++)
-                for (int i = 0; i < width / 2; i++) {
-                    float angle = static_cast<float>(batch.positions[r]) * op.weight[i];
-                    row(op.out, r)[i] = std::cos(angle) * op.number;
-                    row(op.out, r)[width / 2 + i] = std::sin(angle) * op.number;
-                }
+            for (int r = first; r < last; r++) turns(op, batch, r);
             return;
-        case Kind::rotate: {
-            const int half = buffers_[op.b].width / 2, each = width / op.heads;
-            for (int r = first; r < last; r++) {
-                const float *cos = row(op.b, r), *sin = cos + half;
-                for (int h = 0; h < op.heads; h++) {
-                    const float* x = row(op.a, r) + h * each;
-                    float* y = row(op.out, r) + h * each;
-                    for (int i = 0; i < half; i++) {
-                        float a = x[i], b = x[half + i];
-                        y[i] = a * cos[i] - b * sin[i];
-                        y[half + i] = b * cos[i] + a * sin[i];
-                    }
-                    if (x != y) std::copy(x + 2 * half, x + each, y + 2 * half);
-                }
-            }
+        case Kind::rotate:
+            for (int r = first; r < last; r++) rotate(op, r);
             return;
-        }
         case Kind::store: return store(op, batch, first, last);
         case Kind::activate: return k.activate(row(op.a, first), n, op.act, row(op.out, first));
         case Kind::add: return k.add(row(op.a, first), row(op.b, first), n, row(op.out, first));
@@ -254,6 +238,31 @@ void Plan::run_rows(const Op& op, const Batch& batch, int first, int last) {
             return;
         }
         default: return;
+    }
+}
+
+void Plan::turns(const Op& op, const Batch& batch, int r) {
+    const int half = buffers_[op.out].width / 2;
+    float *cos = row(op.out, r), *sin = cos + half;
+    for (int i = 0; i < half; i++) {
+        float angle = static_cast<float>(batch.positions[r]) * op.weight[i];
+        cos[i] = std::cos(angle) * op.number;
+        sin[i] = std::sin(angle) * op.number;
+    }
+}
+
+void Plan::rotate(const Op& op, int r) {
+    const int half = buffers_[op.b].width / 2, each = buffers_[op.a].width / op.heads;
+    const float *cos = row(op.b, r), *sin = cos + half;
+    for (int h = 0; h < op.heads; h++) {
+        const float* x = row(op.a, r) + h * each;
+        float* y = row(op.out, r) + h * each;
+        for (int i = 0; i < half; i++) {
+            float a = x[i], b = x[half + i];
+            y[i] = a * cos[i] - b * sin[i];
+            y[half + i] = b * cos[i] + a * sin[i];
+        }
+        if (x != y) std::copy(x + 2 * half, x + each, y + 2 * half);
     }
 }
 

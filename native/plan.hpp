@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,10 @@ public:
     // spans are not of this plan; std::overflow_error where keys or values are beyond f16, and then
     // what was written behind the sequences' lengths is of no use.
     void execute(const Batch& batch, float* out);
-    int result_width() const { return buffers_[result_].width; }
+    int result_width() const {              // throws where the plan is not finished
+        if (result_ < 0) throw std::invalid_argument("the plan is not finished");
+        return buffers_[result_].width;
+    }
     const std::vector<Op>& ops() const { return ops_; }
     const std::vector<Buffer>& buffers() const { return buffers_; }
     const Layout& layout() const { return layout_; }
@@ -116,6 +120,8 @@ private:
     void run_rows(const Op& op, const Batch& batch, int first, int last);
     void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int rows,
                 float* out, int out_width, int t) const;
+    void turns(const Op& op, const Batch& batch, int r);
+    void rotate(const Op& op, int r);
     void store(const Op& op, const Batch& batch, int first, int last);
     void route(const Op& op, int rows);
     void attend(const Op& op, const Batch& batch, int t);

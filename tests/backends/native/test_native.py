@@ -182,9 +182,21 @@ def test_an_operation_that_does_not_fit_its_buffers_is_refused() -> None:
         lambda: plan.attend(wide, wide, narrow, narrow, 0, 3, 0, 1.0, 0.0),
         lambda: plan.attend(wide, wide, wide, narrow, 0, 4, 0, 1.0, 0.0),
         lambda: plan.attend(wide, wide, narrow, narrow, 0, 4, -1, 1.0, 0.0),
+        lambda: (
+            plan.attend(wide, wide, narrow, narrow, 0, 4, 0, 1.0, 0.0),
+            plan.attend(narrow, narrow, narrow, narrow, 1, 2, 0, 1.0, 0.0),
+        ),
+        lambda: plan.experts(narrow, narrow, narrow, [(None, None, None)] * 32, 1, False, 0),
         lambda: plan.quantise(narrow, 0),
         lambda: plan.finish(narrow),
         lambda: plan.finish(99),
     ):
         with pytest.raises((ValueError, IndexError)):
             write()
+
+
+def test_a_plan_that_is_not_finished_does_not_run() -> None:
+    plan = _native.Plan(_native.Engine(1), 1, 1, 16)
+    none = np.zeros(0, np.int64)
+    with pytest.raises(ValueError, match="not finished"):
+        plan.execute(none, none, none, [], np.zeros((0, 1), np.float32))

@@ -157,6 +157,7 @@ def test_spans_and_wanted_rows_that_do_not_fit_are_refused(model: Model) -> None
         (three, [0], [(0, -1, cache)]),
         (three, [0], [(0, 2**31 - 1, cache)]),
         (three, [0], []),
+        (three, [0], [(0, 3, None)]),
         (three[:2], [0], [(0, 3, cache)]),
         (np.array([0, 2, 3]), [0], [(0, 3, cache)]),
         (three - 1, [0], [(0, 3, cache)]),
