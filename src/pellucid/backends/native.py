@@ -34,7 +34,8 @@ class Native:
     matrices of a file that holds floats: "q8", or "q4" (then the vocabulary's to 8 bits). Keys and
     values are kept as `cache_dtype`: float32 takes twice the memory, and time where it is read.
     Several threads may use one backend, one pass at a time; a sequence serves one pass at a time.
-    Raises ParameterError for a value that none of these can have.
+    Raises ParameterError for a value that none of these can have, BackendError where the system
+    has no room for so many threads.
     """
 
     name = "native"
@@ -60,7 +61,11 @@ class Native:
         known = _native.available()
         if isa and isa not in known:
             raise ParameterError("isa", f"must be one of {', '.join(known)} here, not {isa!r}")
-        self.engine = _native.Engine(_cores() if threads is None else _checked(threads), isa)
+        count = _cores() if threads is None else _checked(threads)
+        try:
+            self.engine = _native.Engine(count, isa)
+        except RuntimeError as error:
+            raise BackendError(f"{count} threads cannot be started: {error}") from error
 
     def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> Any:
         """A matrix in tiles, as its kind packs it; a vector as float32."""

@@ -54,6 +54,22 @@ def test_threads_that_there_cannot_be_are_refused(threads: Any) -> None:
         Native(threads)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux counts it")
+def test_threads_that_the_system_has_no_room_for_are_an_error_of_ours() -> None:
+    code = """
+import resource
+from pellucid.backends.native import Native
+from pellucid.errors import BackendError
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    Native(1024)
+except BackendError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("1024 threads cannot be started: ")
+
+
 def test_threads_are_by_default_those_this_process_may_use() -> None:
     expected = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert Native().engine.threads == expected
