@@ -49,7 +49,7 @@ def test_a_quick_run_of_one_scenario(smollm2, tmp_path):
     assert ran.exit_code == 0, ran.output
     assert "decode after 32, tokens/s" in ran.stdout
     assert "% of it" in ran.stdout
-    assert "smollm2: decode ...\n" in ran.stderr
+    assert f"{smollm2.stem}: decode ...\n" in ran.stderr
     data = json.loads(to.read_text())
     assert (data["threads"], data["repeats"]) == (1, 2)
     assert data["machine"]["cpu"]["cores"] >= 1
