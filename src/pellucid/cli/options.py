@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,6 +24,25 @@ model_option = click.option(
     "-m", "--model", default="smollm2", show_default=True, metavar="REF",
     help="An alias, a directory, a .gguf file, org/name[@revision], or pypi:package.",
 )  # fmt: skip
+
+
+def about_a_model(default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A model as the argument REF, or by -m as the commands that read a text take it."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def given(reference: str | None, model: str | None, **rest: Any) -> Any:
+            if reference and model:
+                raise click.UsageError("the model is given twice: as REF and with --model")
+            chosen = reference or model or default
+            if chosen is None:
+                raise click.UsageError("which model? give it as REF")
+            return command(reference=chosen, **rest)
+
+        option = click.option("-m", "--model", metavar="REF", help="The same as REF.")
+        return click.argument("reference", metavar="[REF]", required=False)(option(given))
+
+    return decorate
 
 
 def running(command: Command) -> Command:

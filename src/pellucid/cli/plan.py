@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from pellucid.cli.options import json_option, show
+from pellucid.cli.options import about_a_model, json_option, show
 
 
 @click.command()
-@click.argument("reference", metavar="REF", default="smollm2")
+@about_a_model("smollm2")
 @click.option(
     "--context", default=32, show_default=True, metavar="N", help="Tokens that were seen before."
 )
