@@ -9,10 +9,10 @@ from functools import cache
 
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pellucid.errors import FormatError, PellucidError, UnsupportedError
+from pellucid.errors import FormatError, PellucidError, TextError, UnsupportedError
 from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.sentencepiece import read_model
 
@@ -225,6 +225,7 @@ def test_a_damaged_model_is_refused_with_the_reason(data, error, reason):
 
 
 @settings(max_examples=150, deadline=None)
+@example(place=2190, value=1, cut=False)  # a piece of one character becomes a control token
 @given(st.integers(0, 10**6), st.integers(0, 255), st.booleans())
 def test_one_wrong_byte_gives_a_model_or_an_error_of_ours(place, value, cut):
     data = bytearray(PIECES + piece("▁ü".encode(), -1.5) + BPE + message(3, field(3, 0, b"\x00")))
@@ -234,4 +235,6 @@ def test_one_wrong_byte_gives_a_model_or_an_error_of_ours(place, value, cut):
     else:
         data[place] = value
     with suppress(FormatError, UnsupportedError):
-        read(bytes(data)).encode("a ü <s>", parse_special=False)
+        tokenizer = read(bytes(data))
+        with suppress(TextError):  # a sound vocabulary may be unable to write a text
+            tokenizer.encode("a ü <s>", parse_special=False)
