@@ -9,11 +9,11 @@ from statistics import median
 from typing import Any
 
 from pellucid.backends import _native
+from pellucid.backends.native import ROWS_AT_ONCE
 from pellucid.errors import BackendError, ParameterError
 from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 
-LARGEST_PASS = 256  # rows; the native backend takes a longer prompt in passes of these
 _FEWEST_PASSES = 5
 _LIMIT_BYTES = 256 << 20  # several times what a processor's caches hold
 _LIMIT_READINGS = 8
@@ -132,8 +132,8 @@ def _attention(entry: Mapping[str, Any], rows: int, context: int) -> tuple[int, 
 
 
 def _check(context_length: int, context: int, rows: int) -> None:
-    if not 1 <= rows <= LARGEST_PASS:
-        raise ParameterError("rows", f"must be 1 to {LARGEST_PASS}, the rows of one pass")
+    if not 1 <= rows <= ROWS_AT_ONCE:
+        raise ParameterError("rows", f"must be 1 to {ROWS_AT_ONCE}, the rows of one pass")
     if not 0 <= context <= context_length - rows:
         room = f"the model's context has {context_length}"
         raise ParameterError("context", f"must be 0 or more, and with {rows} rows fit: {room}")

@@ -22,7 +22,7 @@ _PACKED = {"q8": "Q8_0", "q4": "Q4_1"}
 _CACHE_DTYPES = ("float16", "float32")
 _LARGEST_HEAD = 512  # dimensions; the native attention has room for so many
 _MOST_THREADS = 1024
-_ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
+ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
 _ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 
 
@@ -73,10 +73,9 @@ class Native:
             return tensor.float32()
         if self.quantize and tensor.kind.block_size == 1:
             tensor = quantised(tensor, "Q8_0" if vocabulary else _PACKED[self.quantize])
-        if not _native.can_pack(tensor.kind.name, tensor.shape[-1]):
-            tensor = Tensor.of(tensor.name, tensor.float32())
-        packed = self._pack(tensor)
-        # None where float16 cannot hold what the kernels need of the scales.
+        known = _native.can_pack(tensor.kind.name, tensor.shape[-1])
+        # None too where float16 cannot hold what the kernels need of the scales.
+        packed = self._pack(tensor) if known else None
         return self._pack(Tensor.of(tensor.name, tensor.float32())) if packed is None else packed
 
     def _pack(self, tensor: Tensor) -> Any:
@@ -109,8 +108,8 @@ class PlanRunner:
     def __call__(self, run: Run) -> Floats:
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
-        for first in range(0, len(run.ids), _ROWS_AT_ONCE):
-            self._rows(run, caches, first, min(first + _ROWS_AT_ONCE, len(run.ids)), out)
+        for first in range(0, len(run.ids), ROWS_AT_ONCE):
+            self._rows(run, caches, first, min(first + ROWS_AT_ONCE, len(run.ids)), out)
         return out
 
     def _rows(self, run: Run, caches: list[Any], first: int, last: int, out: Floats) -> None:

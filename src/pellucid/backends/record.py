@@ -12,14 +12,13 @@ from pellucid.model.forward import Forward, Weights
 from pellucid.model.ops import Activation, Linear, Norm
 
 Matrix = Any  # the native module's packed matrix
-Vector = Any  # a float32 numpy array
 
 
 @dataclass(frozen=True)
 class Step:
     """One operation: what it is called, the values it reads, the value it makes, its settings.
 
-    Values are numbered in the order they are made. `made` is None for a step that makes none.
+    Values are numbered in the order they are made.
     """
 
     kind: str

@@ -166,18 +166,14 @@ class Engine:
         if not any(segments):
             return [[] for _ in asked]
         run = Run([segment for group in segments for segment in group])
-        whole = [
-            all(
-                len(branch.unfed) == len(s.ids)
-                for branch, s in zip(score.branches, group, strict=True)
-            )
-            for score, group in zip(asked, segments, strict=True)
-        ]
         logits = self.model.forward(run)  # [wanted, vocab]
         counts = [len(s.ids) if s.wanted == "all" else 1 for s in run.segments]
         parts = iter(np.split(logits, np.cumsum(counts)[:-1]))
         rows = [[next(parts)[-score.rows :] for _ in score.branches] for score in asked]
-        return [group if ready else None for group, ready in zip(rows, whole, strict=True)]
+        return [
+            None if any(branch.unfed for branch in score.branches) else group
+            for score, group in zip(asked, rows, strict=True)
+        ]
 
 
 def checked_ids(name: str, ids: Sequence[int], vocab_size: int) -> list[int]:
