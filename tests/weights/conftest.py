@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from pellucid.weights import store
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -24,6 +27,7 @@ class Server:
 
     `cut[path]` lists how many bytes to send before the connection breaks; `stall[path]` how many
     before it hangs until the test ends. `status(path, headers)` may return an error to answer.
+    `ranges` and `lengths` say whether it knows ranges, and tells how long an answer is.
     `asked` records (method, path, Range header) in order.
     """
 
@@ -34,6 +38,7 @@ class Server:
         self.stall: dict[str, list[int]] = {}
         self.status = lambda path, headers: None
         self.ranges = True
+        self.lengths = True
         self.asked: list[tuple[str, str, str | None]] = []
         self.over = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -95,8 +100,8 @@ class Server:
             "siblings": siblings,
             **info,
         }
-        for path in (f"/api/models/{name}", f"/api/models/{name}/revision/main"):
-            self.files[path] = json.dumps(about).encode()
+        for revision in ("", "/revision/main", f"/revision/{COMMIT}"):
+            self.files[f"/api/models/{name}{revision}"] = json.dumps(about).encode()
         self.files[f"/api/models/{name}/tree/{COMMIT}"] = json.dumps(tree).encode()
 
 
@@ -127,7 +132,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             size = 0 if status == 416 else len(content) - start
             kind = "text/html" if path.endswith("/") else "application/json"
             extra = {**extra, **server.headers.get(path, {}), "Content-Type": kind}
-            self._headers(status, {"Content-Length": str(size), **extra})
+            told = {"Content-Length": str(size)} if server.lengths else {"Connection": "close"}
+            self._headers(status, {**told, **extra})
             if body and size:
                 self._send(path, content[start:])
 
@@ -221,6 +227,17 @@ def make_wheel():
         return buffer.getvalue(), f"{stem}-py3-none-any.whl"
 
     return make
+
+
+@pytest.fixture
+def small_disk(monkeypatch):
+    """small_disk(size): let every disk have room for so many bytes beside what is kept spare."""
+
+    def leave(size: int) -> None:
+        free = store.SPARE_BYTES + size
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, free))
+
+    return leave
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ def fetch(server, tmp_path, heard, monkeypatch):
     server.files["/m"] = CONTENT
     target = tmp_path / "m"
 
-    def fetch(sha256=DIGEST, url=server.url + "/m"):
-        download.fetch(url, target, sha256, "m", heard)
+    def fetch(sha256=DIGEST, url=server.url + "/m", most=1 << 20):
+        download.fetch(url, target, sha256, "m", heard, most)
         return target
 
     return fetch
@@ -90,6 +90,26 @@ def test_a_wrong_digest_names_both_and_leaves_nothing(fetch, tmp_path):
     assert DIGEST in str(error.value)
     assert "0" * 64 in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lengths", [True, False], ids=["announced", "unannounced"])
+def test_more_than_the_file_can_have_is_not_taken(fetch, server, tmp_path, heard, lengths):
+    server.lengths = lengths
+    with pytest.raises(DownloadError, match=r"sends [\d,]+ bytes or more, but .* 900,000 at most"):
+        fetch(most=900_000)
+    assert list(tmp_path.iterdir()) == []
+    assert max([done for _, done, _ in heard.updates], default=0) <= (0 if lengths else 900_000)
+
+
+@pytest.mark.parametrize("lengths", [True, False], ids=["announced", "unannounced"])
+def test_a_disk_is_not_filled(fetch, server, tmp_path, small_disk, lengths):
+    server.lengths = lengths
+    small_disk(10)
+    with pytest.raises(DownloadError, match=r"268 MB are left alone; .* set PELLUCID_HOME to"):
+        fetch()
+    assert leftovers(tmp_path) == [0]
+    small_disk(len(CONTENT))
+    assert fetch().read_bytes() == CONTENT
 
 
 def test_a_server_that_is_busy_is_asked_again(fetch, server):

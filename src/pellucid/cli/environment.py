@@ -111,7 +111,7 @@ def _caches() -> dict[str, Path]:
 
 
 def _place(name: str, folder: Path) -> dict[str, Any]:
-    existing = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    existing = store.standing(folder)
     return {
         "name": name,
         "path": str(folder),

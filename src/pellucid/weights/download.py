@@ -16,12 +16,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pellucid.errors import DownloadError
 from pellucid.weights.progress import Progress
-from pellucid.weights.store import digest, explained
+from pellucid.weights.store import LARGEST_BYTES, check_space, digest, explained
 
 TRIES = 6  # without a byte of progress between them
 FIRST_PAUSE = 0.5  # seconds, doubled each time: 0.5 + 1 + 2 + 4 + 8
@@ -35,30 +36,55 @@ class RefusedError(Exception):
     """The server did not let us in at all: credentials, certificates, a proxy, no answer."""
 
 
+class _TooMuchError(Exception):
+    """More bytes than the file can have."""
+
+
 class _Cut(Exception):  # noqa: N818  # an event, caught here
     """The transfer stopped before its end."""
 
 
-def fetch(url: str, target: Path, sha256: str, label: str, progress: Progress) -> None:
-    """Put what `url` holds at `target`, whole and of digest `sha256`, or raise.
+@dataclass(frozen=True)
+class _Transfer:
+    """What goes from where to where, and the bytes it may have at most."""
+
+    url: str
+    part: Path
+    most: int
+    label: str
+    progress: Progress
+
+
+def fetch(
+    url: str, target: Path, sha256: str, label: str, progress: Progress, most: int = LARGEST_BYTES
+) -> None:
+    """Put what `url` holds, `most` bytes at most, at `target`: whole and of digest `sha256`.
 
     Proxies are those of the environment (HTTPS_PROXY, NO_PROXY ...); certificate bundles those of
     PIP_CERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE. Until it is whole the file is
     `target` with ".part" and the digest in its name, and stays there when anything goes wrong.
 
     Raises RefusedError where not a byte came, and pip, which knows more ways in, may do better;
-    DownloadError where it was cut too often, the disk refuses, or the digest differs.
+    DownloadError where it was cut too often, the disk refuses or gets full, more than `most` bytes
+    are sent, or the digest differs.
     """
     part = target.with_name(f"{target.name}.{sha256[:16]}.part")
     with explained(target.parent):
         part.touch()
     inherited = part.stat().st_size > 0
-    _persist(url, part, label, progress)
+    try:
+        _persist(_Transfer(url, part, most, label, progress))
+    except _TooMuchError as error:
+        part.unlink()
+        raise DownloadError(
+            f"{url}: {error}, but this file has {most:,} at most; what came was deleted: the "
+            "server or a proxy on the way serves something else"
+        ) from None
     found = digest(part)
     if found != sha256:
         part.unlink()
         if inherited:  # perhaps what an earlier try left was spoilt: once more, from the start
-            fetch(url, target, sha256, label, progress)
+            fetch(url, target, sha256, label, progress, most)
             return
         raise DownloadError(
             f"{url}: SHA-256 is {found}, but must be {sha256}; the file was deleted: try again, "
@@ -68,43 +94,51 @@ def fetch(url: str, target: Path, sha256: str, label: str, progress: Progress) -
         part.replace(target)
 
 
-def _persist(url: str, part: Path, label: str, progress: Progress) -> None:
+def _persist(transfer: _Transfer) -> None:
     """Ask until the file is whole; give up after TRIES in a row that bring nothing."""
-    opener = _opener()
+    opener, part = _opener(), transfer.part
     fruitless, most = 0, part.stat().st_size
     while True:
         try:
-            return _attempt(opener, url, part, label, progress)
+            return _attempt(opener, transfer)
         except _Cut as cut:
             size = part.stat().st_size
             fruitless, most = (1, size) if size > most else (fruitless + 1, most)
             if fruitless == TRIES:
                 raise DownloadError(
-                    f"{url}: cut after {size} bytes ({cut}); they are kept, and the next try goes "
-                    "on from there"
+                    f"{transfer.url}: cut after {size} bytes ({cut}); they are kept, and the next "
+                    "try goes on from there"
                 ) from cut
         time.sleep(FIRST_PAUSE * 2 ** (fruitless - 1))
 
 
-def _attempt(
-    opener: urllib.request.OpenerDirector, url: str, part: Path, label: str, progress: Progress
-) -> None:
+def _attempt(opener: urllib.request.OpenerDirector, transfer: _Transfer) -> None:
     """One request for what is missing, written behind what is there."""
+    part = transfer.part
     have = part.stat().st_size
-    answer = _ask(opener, url, have)
+    answer = _ask(opener, transfer.url, have)
     if answer is None:  # 416: nothing lies behind what is there. The digest will judge it.
         return
     with answer:
         start, total = _extent(answer, have)
+        _check_size(transfer, total or 0)
+        check_space(part.parent, (total or start) - start)
         with explained(part.parent), part.open("r+b") as file:
             file.truncate(start)
             file.seek(start)
             for chunk in _chunks(answer):
+                _check_size(transfer, file.tell() + len(chunk))
+                check_space(part.parent, len(chunk))  # others write too; a total may be untold
                 file.write(chunk)
-                progress.update(label, file.tell(), total)
+                transfer.progress.update(transfer.label, file.tell(), total)
             done = file.tell()
     if total is not None and done < total:
         raise _Cut(f"{total - done} of {total} bytes missing")
+
+
+def _check_size(transfer: _Transfer, size: int) -> None:
+    if size > transfer.most:
+        raise _TooMuchError(f"sends {size:,} bytes or more")
 
 
 def _ask(opener: urllib.request.OpenerDirector, url: str, have: int) -> Any:

@@ -21,7 +21,10 @@ from pellucid.errors import DownloadError, ModelNotFoundError, PellucidError
 from pellucid.weights.licences import card_licence, is_open
 from pellucid.weights.progress import Progress
 from pellucid.weights.selection import choose, is_complete
-from pellucid.weights.store import digest
+from pellucid.weights.store import check_space, digest
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SLACK_BYTES = 1 << 20  # beyond the sizes that the hub states; its library may count a file twice
 
 
 @dataclass(frozen=True)
@@ -87,33 +90,70 @@ def licence_of(path: Path) -> str | None:
 def _fetch(repository: Repository, progress: Progress, licence: str | None) -> Path:
     from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415  # up to 0.5 s
 
-    name, revision = repository.name, repository.revision
-    info = HfApi().model_info(name, revision=revision, files_metadata=True)
+    name = repository.name
+    info = HfApi().model_info(name, revision=repository.revision, files_metadata=True)
+    commit = _commit(info, repository)  # from here on: a branch can move while its files come
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     chosen = choose(siblings, repository.pick, str(repository))
     _tell_licence(repository, licence or _card(info), progress)
-    total = sum(siblings[file].size or 0 for file in chosen)
+    sizes = {file: _size(siblings[file], repository) for file in chosen}
+    here = _folder(repository) / "snapshots" / commit
+    missing = sum(size for file, size in sizes.items() if not (here / file).is_file())
+    check_space(here, missing, "HF_HOME")
+    if cached(repository) is None:  # else what is here serves until the new files are whole
+        _remember(repository, commit)
     folder = snapshot_download(
         name,
-        revision=revision,
+        revision=commit,
         allow_patterns=[glob.escape(file) for file in chosen],
-        tqdm_class=_bar(str(repository), total, progress),
+        tqdm_class=_bar(str(repository), sum(sizes.values()), progress),
     )
     for file in chosen:
         _check(Path(folder, file), siblings[file], repository)
+    _remember(repository, commit)
     return _entry(Path(folder), chosen)
 
 
+def _commit(info: Any, repository: Repository) -> str:
+    """The commit that the hub says the revision is."""
+    if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
+        raise DownloadError(f"{repository}: the hub names no commit: {info.sha!r:.60}")
+    return info.sha
+
+
+def _size(sibling: Any, repository: Repository) -> int:
+    """The bytes of a file, as the hub states them; without them, nothing would bound a fetch."""
+    if not isinstance(sibling.size, int) or sibling.size < 0:
+        raise DownloadError(f"{repository}: the hub does not say how large {sibling.rfilename} is")
+    return sibling.size
+
+
+def _remember(repository: Repository, commit: str) -> None:
+    """Note which commit a branch or tag is, as huggingface_hub does when it is asked for one."""
+    if repository.revision == commit:
+        return
+    path = _folder(repository) / "refs" / repository.revision
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{os.getpid()}")  # another process may read meanwhile
+    written.write_text(commit, "ascii")
+    written.replace(path)
+
+
+def _folder(repository: Repository) -> Path:
+    """Where the cache has a repository."""
+    return cache_folder() / f"models--{repository.name.replace('/', '--')}"
+
+
 def _snapshot(repository: Repository) -> Path | None:
-    folder = cache_folder() / f"models--{repository.name.replace('/', '--')}"
+    folder = _folder(repository)
     commit = repository.revision
-    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+    if not _COMMIT.fullmatch(commit):
         try:
             commit = (folder / "refs" / commit).read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
             return None
     snapshot = folder / "snapshots" / commit
-    return snapshot if re.fullmatch(r"[0-9a-f]{40}", commit) and snapshot.is_dir() else None
+    return snapshot if _COMMIT.fullmatch(commit) and snapshot.is_dir() else None
 
 
 def _relative(files: Iterable[Path], folder: Path) -> list[str]:
@@ -153,7 +193,8 @@ def _tell_licence(repository: Repository, licence: str | None, progress: Progres
 def _bar(label: str, total: int, progress: Progress) -> type:
     """A class that huggingface_hub takes for its progress bar, and that tells `progress` instead.
 
-    It hears of bytes that reach the disk; counts of files and bytes on the wire are not told.
+    It hears of bytes before they reach the disk; counts of files and bytes on the wire are not
+    told. Where they get more than `total`, or the disk too full, it ends the fetch.
     """
     from huggingface_hub import utils  # noqa: PLC0415
 
@@ -172,6 +213,11 @@ def _bar(label: str, total: int, progress: Progress) -> type:
         with lock:
             self.n += n or 0  # negative where the library starts a file over
             if self.told:
+                check_space(cache_folder(), int(n or 0), "HF_HOME")
+                if self.n > total + _SLACK_BYTES:
+                    raise DownloadError(
+                        f"{label}: the hub sends more than the {total:,} bytes it says; try again"
+                    )
                 progress.update(label, min(max(int(self.n), 0), total), total)
 
     return type("Bar", (tqdm,), {"__init__": __init__, "update": update})

@@ -115,7 +115,7 @@ def _keys(package: Package) -> list[str]:
         wanted = [package.key(package.version)]
     else:
         manifest = packages.stored(package)
-        started = re.compile(rf"{re.escape(package.name)}-\d[^-]*")
+        started = re.compile(re.escape(package.key("*")).replace(r"\*", r"\d[^-@]*"))
         wanted = (
             [manifest.folder.name] if manifest else [key for key in known if started.fullmatch(key)]
         )

