@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.errors import TextError, UnsupportedError
+from pellucid.tokens import words
 from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.merges import merge_steps, merged, rank_in
 from pellucid.tokens.words import MAX_WORD
@@ -116,6 +117,16 @@ def test_a_word_longer_than_can_be_shown_is_refused(smol):
     assert smol.split("a" * MAX_WORD)
     with pytest.raises(TextError, match="1001 characters"):
         smol.split("a" * (MAX_WORD + 1))
+
+
+def test_a_text_with_more_merges_than_can_be_shown_is_refused(smol, monkeypatch):
+    splits = smol.split("one flab")  # "one" goes from 3 pieces to 1, " flab" from 5 to 2
+    held = (3 + 2 + 1) + (5 + 4 + 3 + 2)
+    monkeypatch.setattr(words, "MAX_PIECES", held)
+    assert smol.split("one flab") == splits
+    monkeypatch.setattr(words, "MAX_PIECES", held - 1)
+    with pytest.raises(TextError, match=r"of 8 characters .* beyond 19 pieces at character 3;"):
+        smol.split("one flab")
 
 
 @pytest.mark.parametrize("kind", ["Unigram", "WordPiece"])

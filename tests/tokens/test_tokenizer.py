@@ -138,7 +138,7 @@ def test_roles_are_those_of_the_files(smol, gemma):
     assert (gemma.bos_id, gemma.eos_id, gemma.pad_id, gemma.unk_id) == (2, 1, 0, 3)
     assert gemma.eos_ids == (1, 106)  # <eos>, and <end_of_turn> although the file does not name it
     assert (smol.vocab_size, gemma.vocab_size) == (49_152, 262_144)
-    assert (smol.add_bos, gemma.add_bos) == (False, True)
+    assert (smol.prefix, gemma.prefix) == ((), (gemma.bos_id,))
 
 
 # -- tokens ---------------------------------------------------------------------------------------

@@ -116,11 +116,6 @@ class Tokenizer:
         """Whether `split` can show how words were merged."""
         return self.ranks is not None
 
-    @property
-    def add_bos(self) -> bool:
-        """Whether `add_special_tokens` puts BOS before the text."""
-        return self.bos_id is not None and self.bos_id in self.prefix
-
     def encode(
         self, text: str, *, add_special_tokens: bool = True, parse_special: bool = False
     ) -> list[int]:
@@ -212,7 +207,7 @@ class Tokenizer:
         pieces have been compared with the tokenizer's.
 
         Raises UnsupportedError for tokenizers that do not merge (Unigram, WordPiece), TextError
-        for a word of more than 1,000 characters.
+        for a word of more than 1,000 characters, and for more steps than `MAX_PIECES` holds.
         """
         if self._rank is None:
             raise UnsupportedError("this tokenizer does not work by merges, so none can be shown")
