@@ -18,12 +18,13 @@ from pellucid.engine.generation import Event
 from pellucid.engine.running import check_finite
 from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
 from pellucid.look.generation import GenerationView
+from pellucid.look.generations import GenerationsView
 from pellucid.look.next import Candidate, NextView
 from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.tokens import TokensView
 from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
-from pellucid.model.describe import describe
+from pellucid.model.describe import describe, longest
 from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.load import load_tokenizer
@@ -133,7 +134,7 @@ class LM:
     @cached_property
     def model(self) -> Model:
         """The forward, with its weights placed."""
-        return Model.open(self.checkpoint, self._backend, context_length=self._context_length)
+        return Model.load(self.checkpoint, self.config, self._backend)
 
     @cached_property
     def engine(self) -> Engine:
@@ -207,10 +208,8 @@ class LM:
     @overload
     def generate(self, prompt: Prompt, **given: Any) -> GenerationView: ...
     @overload
-    def generate(self, prompt: Prompts, **given: Any) -> list[GenerationView]: ...
-    def generate(
-        self, prompt: Prompt | Prompts, **given: Any
-    ) -> GenerationView | list[GenerationView]:
+    def generate(self, prompt: Prompts, **given: Any) -> GenerationsView: ...
+    def generate(self, prompt: Prompt | Prompts, **given: Any) -> GenerationView | GenerationsView:
         """Continue a prompt, or a list of prompts together, each as it would be alone.
 
         `given` are generation parameters, as in `pellucid generate --help`. Raises ParameterError
@@ -275,9 +274,11 @@ class LM:
         ids = list(prompt)
         if not ids:
             raise ParameterError("prompt", "is empty: there is no token to go on from")
-        if len(ids) > self.config.context_length:
-            room = f"the model's context has {self.config.context_length}"
-            raise ParameterError("prompt", f"has {len(ids)} tokens; {room}")
+        if len(ids) > (room := self.config.context_length):
+            reach = longest(self.checkpoint)
+            more = f", or open the model with context_length={reach}" if reach > room else ""
+            reason = f"has {len(ids)} tokens; the model's context has {room}: shorten it{more}"
+            raise ParameterError("prompt", reason)
         return checked_ids("prompt", ids, self.config.vocab_size)
 
     def _last_logits(self, prompt: Prompt) -> Floats:
@@ -324,14 +325,14 @@ class Streams(Iterator[tuple[int, str]]):
                 return event.index, event.text
         raise StopIteration
 
-    def finish(self) -> list[GenerationView]:
+    def finish(self) -> GenerationsView:
         """The whole answers; what is still to come is waited for."""
         for _ in self:
             pass
         ended = [generation for generation in self.generations if generation is not None]
         if len(ended) < len(self.generations):
             raise ParameterError("stream", "was closed before the answer had ended")
-        return ended
+        return GenerationsView(ended)
 
     def close(self) -> None:
         """End the answers where they are."""

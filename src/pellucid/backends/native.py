@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,8 @@ class Native:
     matrices of a file that holds floats: "q8", or "q4" (then the vocabulary's to 8 bits). Keys and
     values are kept as `cache_dtype`: float32 takes twice the memory, and time where it is read.
     Several threads may use one backend, one pass at a time; a sequence serves one pass at a time.
-    Raises ParameterError for a value that none of these can have, BackendError where the system
-    has no room for so many threads.
+    Raises ParameterError for a value that none of these can have; and, when the threads are first
+    needed, BackendError where the system has no room for so many.
     """
 
     name = "native"
@@ -57,15 +58,25 @@ class Native:
             )
         self.quantize = quantize
         self.full = cache_dtype == "float32"
-        isa = isa or os.environ.get("PELLUCID_ISA", "")
-        known = _native.available()
-        if isa and isa not in known:
-            raise ParameterError("isa", f"must be one of {', '.join(known)} here, not {isa!r}")
-        count = _cores() if threads is None else _checked(threads)
+        self._isa = _isa(isa)
+        self._threads = _cores() if threads is None else _checked(threads)
+        self._engine: Any = None
+        self._starting = Lock()
+
+    @property
+    def engine(self) -> Any:
+        """The threads and the kernels they run; started when first asked for."""
+        with self._starting:
+            if self._engine is None:
+                self._engine = self._started()
+            return self._engine
+
+    def _started(self) -> Any:
         try:
-            self.engine = _native.Engine(count, isa)
+            return _native.Engine(self._threads, self._isa)
         except RuntimeError as error:
-            raise BackendError(f"{count} threads cannot be started: {error}") from error
+            reason = f"{self._threads} threads cannot be started: {error}"
+            raise BackendError(reason) from error
 
     def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> Any:
         """A matrix in tiles, as its kind packs it; a vector as float32."""
@@ -130,6 +141,15 @@ class PlanRunner:
                 "keep them with cache_dtype='float32' (--cache-dtype float32)"
             ) from None
         out[some] = logits
+
+
+def _isa(given: str | None) -> str:
+    """The instruction set that is asked for, or "" for the best."""
+    name, isa = ("isa", given) if given else ("PELLUCID_ISA", os.environ.get("PELLUCID_ISA", ""))
+    known = _native.available()
+    if isa and isa not in known:
+        raise ParameterError(name, f"must be one of {', '.join(known)} here, not {isa!r}")
+    return isa
 
 
 def _checked(threads: int) -> int:

@@ -19,7 +19,7 @@ from pellucid.cli.options import (
     text_given,
 )
 from pellucid.cli.sampling import Grouped, generation, sampling
-from pellucid.cli.stream import remark, write_stream
+from pellucid.cli.stream import explain_cut, remark, write_stream
 from pellucid.errors import ParameterError, PellucidError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _talk(conversation: Conversation, as_json: bool, given: dict[str, Any]) -> N
                 return
             continue
         try:
-            _explain(_answer(conversation, text, as_json, given))
+            explain_cut(_answer(conversation, text, as_json, given))
         except KeyboardInterrupt:
             remark("stopped")
         except PellucidError as error:
@@ -121,12 +121,6 @@ def _lines() -> Iterator[str]:
         line = decoded(data).rstrip("\r\n")
         if line.strip():
             yield line
-
-
-def _explain(answer: GenerationView) -> None:
-    """Say why an answer ends in the middle of a sentence."""
-    if answer.finish_reason == "length":
-        remark(f"cut after {len(answer.ids)} tokens: --max-new-tokens or the context ends here")
 
 
 def _command(name: str, conversation: Conversation) -> bool:

@@ -9,7 +9,7 @@ import click
 
 from pellucid.cli.options import load, print_json, ready, running, text_argument
 from pellucid.cli.sampling import Grouped, generation, sampling
-from pellucid.cli.stream import remark, write_stream
+from pellucid.cli.stream import explain_cut, remark, write_stream
 
 
 @click.command(cls=Grouped)
@@ -29,6 +29,9 @@ def generate(text: str, as_json: bool, **options: Any) -> None:
         print_json(stream.finish().to_dict())
         return
     write_stream(stream, before=text)
-    seed = stream.finish().seed
+    answer = stream.finish()
+    seed, asked = answer.seed, given["max_new_tokens"] or given["max_length"]
+    if sys.stderr.isatty() and not asked:
+        explain_cut(answer)
     if seed is not None and given["seed"] is None and sys.stdout.isatty():
         remark(f"--seed {seed} repeats this")

@@ -6,8 +6,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pellucid.look.generation import GenerationView
 
 _NOTICED_AFTER = 0.8  # seconds; the default model is read in less
 
@@ -40,6 +44,12 @@ def styled(text: str, **style: bool) -> str:
 def remark(text: str) -> None:
     """A quiet line on standard error, beside the answer."""
     click.echo(styled(text, dim=True), err=True)
+
+
+def explain_cut(answer: GenerationView) -> None:
+    """Say why an answer ends in the middle of a sentence."""
+    if answer.finish_reason == "length":
+        remark(f"cut after {len(answer.ids)} tokens: --max-new-tokens or the context ends here")
 
 
 @contextmanager

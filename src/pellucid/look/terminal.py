@@ -50,18 +50,31 @@ def piece(text: str | bytes, style: str = "", *, lines: bool = False) -> Text:
 
 
 class Running:
-    """Pieces one after the other, each in its style; bars part them where there are no colours."""
+    """Pieces one after the other, each in its style; bars part them where there are no colours.
+
+    A line that is full ends between two pieces; only a piece longer than a line is cut.
+    """
 
     def __init__(self, pieces: Iterable[tuple[str | bytes, str]]) -> None:
         self.pieces = tuple(pieces)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.cells import cell_len
+
         colored = console.color_system is not None and not console.no_color
-        line = words()
-        for i, (text, style) in enumerate(self.pieces):
-            if i and not colored and not line.plain.endswith("\n"):
-                line.append("│")
-            line.append(piece(text, style, lines=True))
+        bar, width = "" if colored else "│", options.max_width
+        line, used = words(), 0  # cells of the last line
+        for text, style in self.pieces:
+            shown = piece(text, style, lines=True)
+            first, *more = shown.plain.split("\n")
+            if used:
+                line.append(bar if used < width else "")
+                used += len(bar)
+                if used + cell_len(first) + len(bar) > width:
+                    line.append("\n")
+                    used = 0
+            line.append(shown)
+            used = cell_len(more[-1]) if more else used + cell_len(first)
         line.rstrip()
         yield line
 

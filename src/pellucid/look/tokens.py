@@ -19,6 +19,7 @@ _ROWS_IN_TERMINAL, _ROWS_IN_HTML = 100, 500
 _WORDS_IN_TERMINAL, _WORDS_IN_HTML = 12, 100
 _LONGEST_HEX = 64  # bytes
 _HEADINGS = ("##", "#id", "token", "bytes", "#characters", "")
+_EMPTY = "The text is empty: it has no tokens."
 _MERGE_HEADINGS = ("#rank", "joined", "pieces")
 
 Pieces = tuple[str, ...]
@@ -60,6 +61,8 @@ class TokensView(View, Sequence[Token]):
         }
 
     def terminal(self) -> RenderableType:
+        if not self.tokens:
+            return terminal.words(_EMPTY)
         shown = self.tokens[:_ROWS_IN_TERMINAL]
         running = terminal.Running((t.bytes, _style(i, t)) for i, t in enumerate(shown))
         rows = (
@@ -72,6 +75,8 @@ class TokensView(View, Sequence[Token]):
         return terminal.stack(running, terminal.table(_HEADINGS, rows), *notes, *merges, *more)
 
     def html(self) -> str:
+        if not self.tokens:
+            return html.fragment(html.element("p", _EMPTY))
         shown = self.tokens[:_ROWS_IN_HTML]
         running = html.running(
             html.piece(t.bytes, class_=_tint(i, t), title=_title(t)) for i, t in enumerate(shown)

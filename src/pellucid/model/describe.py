@@ -66,6 +66,11 @@ def describe(checkpoint: Checkpoint, context_length: int | None = None) -> Model
     return config
 
 
+def longest(checkpoint: Checkpoint) -> int:
+    """The greatest context that a checkpoint can be opened for; it has been described already."""
+    return longest_context(_prepared(checkpoint, find_family(checkpoint)[1]))
+
+
 def _prepared(checkpoint: Checkpoint, family: Family) -> Keys:
     gguf = checkpoint.format == "gguf"
     return settings(checkpoint).over(family.defaults, {} if gguf else family.renamed)
@@ -84,36 +89,9 @@ def _refuse_packed(keys: Keys) -> None:
 def _shape(
     name: str, family: Family, keys: Keys, layers: int, derived: dict[str, Any]
 ) -> ModelConfig:
-    hidden, heads = keys.count("hidden_size"), keys.count("num_attention_heads")
-    kv_heads = keys.count("num_key_value_heads", heads)
-    if heads % kv_heads:
-        raise keys.error(
-            "num_key_value_heads", f"{kv_heads} must divide num_attention_heads, {heads}"
-        )
-    if "head_dim" not in keys and hidden % heads:
-        raise keys.error("num_attention_heads", f"{heads} must divide hidden_size, {hidden}")
-    head_dim = keys.count("head_dim", hidden // heads, most=_HEAD_LIMIT)
-    ours: dict[str, Any] = {
-        "norm": "rms",
-        "pre_norm": True,
-        "post_norm": False,
-        "qk_norm": None,
-        "parallel": False,
-        "learned_positions": 0,
-        "window": (None,) * layers,
-        "attention_scale": keys.number("attention_multiplier", head_dim**-0.5),
-        "attention_softcap": None,
-        "mlp": "gated",
-        "activation": _activation(keys),
-        "experts": None,
-        "qkv_bias": keys.flag("attention_bias", False),
-        "output_bias": keys.flag("attention_bias", False),
-        "mlp_bias": keys.flag("mlp_bias", False),
-        "head_bias": False,
-        "embedding_scale": 1.0,
-        "logit_softcap": None,
-    }
-    traits = ours | family.traits | derived
+    hidden = keys.count("hidden_size")
+    heads, kv_heads, head_dim = _heads(keys, hidden)
+    traits = _defaults(keys, layers, head_dim) | family.traits | derived
     if (mixture := traits["experts"]) and mixture.count * layers > _EXPERT_LIMIT:
         raise keys.error("num_experts", f"{mixture.count:,} in each of {layers:,} layers")
     wide = 4 * hidden if traits["learned_positions"] else None  # GPT-2's, where unsaid
@@ -133,6 +111,43 @@ def _shape(
         tied_embeddings=keys.flag("tie_word_embeddings", False),
         **traits,
     )
+
+
+def _heads(keys: Keys, hidden: int) -> tuple[int, int, int]:
+    """The heads of queries, those of keys and values, and the dimensions of each."""
+    heads = keys.count("num_attention_heads")
+    kv_heads = keys.count("num_key_value_heads", heads)
+    if heads % kv_heads:
+        raise keys.error(
+            "num_key_value_heads", f"{kv_heads} must divide num_attention_heads, {heads}"
+        )
+    if "head_dim" not in keys and hidden % heads:
+        raise keys.error("num_attention_heads", f"{heads} must divide hidden_size, {hidden}")
+    return heads, kv_heads, keys.count("head_dim", hidden // heads, most=_HEAD_LIMIT)
+
+
+def _defaults(keys: Keys, layers: int, head_dim: int) -> dict[str, Any]:
+    """The traits of a family that states none: Llama's."""
+    return {
+        "norm": "rms",
+        "pre_norm": True,
+        "post_norm": False,
+        "qk_norm": None,
+        "parallel": False,
+        "learned_positions": 0,
+        "window": (None,) * layers,
+        "attention_scale": keys.number("attention_multiplier", head_dim**-0.5),
+        "attention_softcap": None,
+        "mlp": "gated",
+        "activation": _activation(keys),
+        "experts": None,
+        "qkv_bias": keys.flag("attention_bias", False),
+        "output_bias": keys.flag("attention_bias", False),
+        "mlp_bias": keys.flag("mlp_bias", False),
+        "head_bias": False,
+        "embedding_scale": 1.0,
+        "logit_softcap": None,
+    }
 
 
 def _activation(keys: Keys) -> Any:

@@ -27,7 +27,11 @@ class Model:
         cls, checkpoint: Checkpoint, backend: Backend, *, context_length: int | None = None
     ) -> Model:
         """Describe, bind and place a checkpoint. Raises FormatError or UnsupportedError."""
-        config = describe(checkpoint, context_length)
+        return cls.load(checkpoint, describe(checkpoint, context_length), backend)
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, config: ModelConfig, backend: Backend) -> Model:
+        """Bind and place a checkpoint that is described already. Raises as `open`."""
         return cls(config, load_weights(bind(checkpoint, config), config, backend), backend)
 
     def new_cache(self) -> KeyValues:

@@ -38,14 +38,14 @@ def test_the_best_instruction_set_is_the_default(monkeypatch: pytest.MonkeyPatch
 def test_an_unknown_instruction_set_is_named_with_those_there_are(
     isa: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = f"isa: must be one of {', '.join(_native.available())} here, not {isa!r}"
+    words = f": must be one of {', '.join(_native.available())} here, not {isa!r}"
     with pytest.raises(ParameterError) as caught:
         Native(isa=isa)
-    assert str(caught.value) == words
+    assert str(caught.value) == "isa" + words
     monkeypatch.setenv("PELLUCID_ISA", isa)
     with pytest.raises(ParameterError) as caught:
         Native()
-    assert str(caught.value) == words
+    assert str(caught.value) == "PELLUCID_ISA" + words
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025, 10**6, 10**30, True, 1.5, "2"])
@@ -62,12 +62,21 @@ from pellucid.backends.native import Native
 from pellucid.errors import BackendError
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 try:
-    Native(1024)
+    Native(1024).engine
 except BackendError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("1024 threads cannot be started: ")
+
+
+def test_threads_are_started_when_they_are_first_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    monkeypatch.setattr(_native, "Engine", lambda threads, isa: started.append(threads) or object())
+    backend = Native(3)
+    assert started == []
+    engines = {id(backend.engine) for _ in range(2)}
+    assert (started, len(engines)) == ([3], 1)
 
 
 def test_threads_are_by_default_those_this_process_may_use() -> None:
