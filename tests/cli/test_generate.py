@@ -39,6 +39,17 @@ def test_a_terminal_shows_the_text_dimmed_before_it_and_the_seed_after(
     assert sent[0] == TEXT
 
 
+@pytest.mark.parametrize(("asked", "said"), [([], True), (["--max-new-tokens", "3"], False)])
+def test_a_terminal_hears_why_an_answer_ends_where_nobody_asked_it_to(
+    asked: list[str], said: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pellucid.choose.parameters.DEFAULT_NEW_TOKENS", 3)
+    assert run("generate", TEXT, *asked).err == ""  # no terminal
+    monkeypatch.setattr("pellucid.cli.generate.sys", Terminal())
+    told = "cut after 3 tokens: --max-new-tokens or the context ends here"
+    assert (told in run("generate", TEXT, *asked).err) == said
+
+
 def test_an_answer_cannot_steer_a_terminal_and_reaches_a_pipe_as_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -118,6 +118,7 @@ def test_an_empty_text_has_nothing_to_go_on_from(
 
 
 def test_an_empty_text_has_no_tokens(run: Run) -> None:
+    assert run("tokens", "").out == "The text is empty: it has no tokens.\n"
     assert run("tokens", "", "--json").json() == {"tokens": [], "splits": []}
 
 
@@ -125,6 +126,9 @@ def test_an_empty_text_has_no_tokens(run: Run) -> None:
 def test_a_text_longer_than_the_context_is_told_with_both_lengths(command: str, run: Run) -> None:
     ran = run(command, "-", stdin=b"word " * 9000)
     assert (ran.code, ran.out) == (2, "")
-    assert "has 9001 tokens; the model's context has 8192" in ran.err
+    assert ran.err == (
+        "pellucid: prompt: has 9001 tokens; the model's context has 8192: shorten it\n"
+    )
     small = run(command, "one two three", "--context-length", "2")
-    assert "has 3 tokens; the model's context has 2" in small.err
+    assert "has 3 tokens; the model's context has 2: shorten it, or open the" in small.err
+    assert small.err.endswith(" with --context-length 8192\n")

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from io import StringIO
+from itertools import accumulate, pairwise
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
+from pellucid.look import terminal
 from pellucid.look.tokens import TokensView
 from pellucid.look.view import plain
 from pellucid.tokens.merges import Merge, Split
@@ -69,6 +76,34 @@ def test_the_terminal_shows_pieces_and_a_row_for_each() -> None:
         ["6", "300", "日本", "e6", "97", "a5", "e6", "9c", "ac", "9-11"],
     ]
     assert lines[-1] == "6 tokens and 1 special for 11 characters, 16 bytes."
+
+
+@given(
+    st.lists(st.text("aé日 .", min_size=1, max_size=12), min_size=1, max_size=30),
+    st.integers(30, 60),
+    st.booleans(),
+)
+def test_a_line_of_pieces_ends_between_two_of_them(
+    texts: list[str], width: int, coloured: bool
+) -> None:
+    console = Console(
+        file=StringIO(), width=width, color_system="truecolor" if coloured else None,
+        force_terminal=True, _environ={},
+    )  # fmt: skip
+    strip = terminal.Running((text, "bold" * (i % 2)) for i, text in enumerate(texts))
+    lines = ["".join(s.text for s in line).rstrip() for line in console.render_lines(strip)]
+    shown = [text.replace(" ", "␣") for text in texts]
+    assert max(map(cell_len, lines)) <= width
+    if not coloured:
+        assert [piece for line in lines for piece in line.removesuffix("│").split("│")] == shown
+    ends = set(accumulate(map(len, shown)))
+    assert set(accumulate(len(line.replace("│", "")) for line in lines)) <= ends
+
+
+def test_a_piece_longer_than_a_line_is_cut_and_the_next_begins_a_line() -> None:
+    tokens = [Token(i, t, t.encode(), 0, 1, False) for i, t in enumerate(["a", "b" * 40, "c"])]
+    lines = plain(TokensView(tokens).terminal(), 30).splitlines()
+    assert lines[:4] == ["a│", "b" * 30, "b" * 10, "c"]
 
 
 def test_the_html_says_the_same_as_the_data(page: Any) -> None:
@@ -136,8 +171,9 @@ def test_many_merged_words_are_cut_too() -> None:
 
 def test_no_tokens_are_a_view_too(page: Any) -> None:
     view = TokensView([])
-    assert "0 tokens for 0 characters, 0 bytes." in str(view)
-    assert page(view.html()).tables[0][1:] == []
+    assert str(view) == "The text is empty: it has no tokens."
+    assert page(view.html()).paragraphs == [str(view)]
+    assert view.to_dict() == {"tokens": [], "splits": []}
 
 
 def test_hostile_pieces_are_shown_and_not_obeyed(hostile: Any, page: Any, is_harmless: Any) -> None:

@@ -18,6 +18,7 @@ from huggingface_hub.errors import StrictDataclassError
 from pellucid.errors import FormatError, ParameterError, PellucidError, UnsupportedError
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe
+from pellucid.model.describe import longest as longest_of
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Tensor
 
@@ -163,6 +164,8 @@ def test_the_first_phi_3_files_call_longrope_otherwise(kind: str) -> None:
 ])  # fmt: skip
 def test_a_model_opens_for_any_context_it_can_reach(name: str, longest: int) -> None:
     assert described(saved(name), longest).context_length == longest
+    checkpoint = Checkpoint(Path("m"), "safetensors", saved(name), {}, {}, lambda name: None)
+    assert longest_of(checkpoint) == longest
     with pytest.raises(ParameterError, match=f"context_length: .* from 1 to {longest}, .* not"):
         described(saved(name), longest + 1)
     with pytest.raises(ParameterError, match="context_length"):

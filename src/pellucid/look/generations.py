@@ -24,8 +24,9 @@ class GenerationsView(View, Sequence[GenerationView]):
     each of which shows its tokens.
 
     >>> from pellucid.engine.generation import Generation
-    >>> answers = [Generation(" Too", (1005,), (51,), "length"), Generation("", (), (52,), "stop")]
-    >>> GenerationsView([GenerationView(answer) for answer in answers])
+    >>> one = Generation(" Too", (1005,), (51,), "length", ())
+    >>> other = Generation("", (), (52,), "stop", ())
+    >>> GenerationsView([GenerationView(one), GenerationView(other)])
     #  answer    tokens  ended by
     0   Too           1  length
     1                 0  stop
