@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace pellucid {
 
@@ -87,5 +88,15 @@ struct Kernels {
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();      // null where the processor or the build has none
 const Kernels* avx512_kernels();
+const Kernels* neon_kernels();
+const Kernels* dotprod_kernels();
+
+// Those that this processor can run, the fastest first.
+inline std::vector<const Kernels*> all_kernels() {
+    std::vector<const Kernels*> all;
+    for (const Kernels* k : {avx512_kernels(), avx2_kernels(), dotprod_kernels(), neon_kernels(), portable_kernels()})
+        if (k) all.push_back(k);
+    return all;
+}
 
 }  // namespace pellucid

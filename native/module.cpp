@@ -24,15 +24,14 @@ using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Holder = std::shared_ptr<Packed>;
 
 const Kernels* kernels(const std::string& name) {
-    for (const Kernels* k : {avx512_kernels(), avx2_kernels(), portable_kernels()})
-        if (k && (name.empty() || name == k->name)) return k;
+    for (const Kernels* k : all_kernels())
+        if (name.empty() || name == k->name) return k;
     throw std::invalid_argument("no kernels for " + name + " on this processor");
 }
 
 std::vector<std::string> available() {
     std::vector<std::string> names;
-    for (const Kernels* k : {avx512_kernels(), avx2_kernels(), portable_kernels()})
-        if (k) names.emplace_back(k->name);
+    for (const Kernels* k : all_kernels()) names.emplace_back(k->name);
     return names;
 }
 

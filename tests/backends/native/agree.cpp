@@ -1,0 +1,267 @@
+// Compares every set of kernels that this processor can run with the portable one, on random numbers of
+// every shape, extremes among them. Prints the sets' names; ends with 1 at the first difference.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels.hpp"
+
+using namespace pellucid;
+using Floats = std::vector<float>;
+using Bytes = std::vector<std::uint8_t>;
+using Halves = std::vector<std::uint16_t>;
+
+namespace {
+
+std::mt19937 source(1);
+const Kernels* tried;
+const Kernels& plain = *portable_kernels();
+
+int whole(int from, int to) { return std::uniform_int_distribution<int>(from, to)(source); }
+float real() { return std::normal_distribution<float>()(source); }
+
+// Numbers of one size, and, one time in four, some that are none, infinite, zero, huge or tiny.
+Floats numbers(std::size_t n, bool wild = false) {
+    constexpr float none = std::numeric_limits<float>::quiet_NaN(), infinite = std::numeric_limits<float>::infinity();
+    const float extremes[] = {none, infinite, -infinite, 0.0f, -0.0f, 3e38f, -3e38f, 1e-40f, 1e-30f, 88.5f, -88.5f, 65519.9f, 65520.0f};
+    float size = std::ldexp(1.0f, wild ? whole(-12, 12) : 0);
+    Floats out(n);
+    for (float& x : out) x = real() * size;
+    if (wild && whole(0, 3) == 0)
+        for (int i = 0; n && i < 3; i++) out[whole(0, static_cast<int>(n) - 1)] = extremes[whole(0, 12)];
+    return out;
+}
+
+Bytes bytes(std::size_t n) {
+    Bytes out(n);
+    for (auto& b : out) b = static_cast<std::uint8_t>(source());
+    return out;
+}
+
+std::uint32_t bits(float x) {
+    std::uint32_t b;
+    std::memcpy(&b, &x, 4);
+    return b;
+}
+
+[[noreturn]] void differ(const char* what, std::size_t at, double a, double b) {
+    std::printf("%s: %s: [%zu] is %.9g, portable %.9g\n", tried->name, what, at, a, b);
+    std::exit(1);
+}
+
+// Bit for bit, except that one "not a number" is as good as another; or within `tolerance` of the size.
+void same(const char* what, const Floats& a, const Floats& b, float tolerance = 0) {
+    for (std::size_t i = 0; i < a.size(); i++) {
+        bool close = tolerance > 0 && std::fabs(a[i] - b[i]) <= tolerance * (1 + std::fabs(b[i]));
+        if (bits(a[i]) != bits(b[i]) && !close && !(a[i] != a[i] && b[i] != b[i])) differ(what, i, a[i], b[i]);
+    }
+}
+
+template <class Number>
+void same(const char* what, const std::vector<Number>& a, const std::vector<Number>& b) {
+    for (std::size_t i = 0; i < a.size(); i++)
+        if (a[i] != b[i]) differ(what, i, a[i], b[i]);
+}
+
+// What `of` makes with the tried kernels and with the portable ones.
+template <class Function>
+void both(const char* what, std::size_t n, Function of, float tolerance = 0) {
+    Floats a(n), b(n);
+    of(*tried, a.data());
+    of(plain, b.data());
+    same(what, a, b, tolerance);
+}
+
+struct Rows {       // of activations, quantised
+    Bytes bytes;
+    Floats scales, sums;
+    Rows(const Kernels& k, const Floats& x, int rows, int columns)
+        : bytes(2 * x.size()), scales(x.size() / kGroup), sums(x.size() / 16) {
+        for (int r = 0; r < rows; r++)
+            k.quantise(x.data() + r * columns, columns, bytes.data() + 2 * r * columns,
+                       scales.data() + r * columns / kGroup, sums.data() + r * columns / 16);
+    }
+};
+
+void quantise() {
+    int rows = whole(1, 3), columns = kGroup * whole(1, 9);
+    Floats x = numbers(rows * columns, true);
+    Rows a(*tried, x, rows, columns), b(plain, x, rows, columns);
+    same("quantise: bytes", a.bytes, b.bytes);
+    same("quantise: scales", a.scales, b.scales);
+    same("quantise: sums", a.sums, b.sums);
+}
+
+void put_half(std::uint8_t* at, float x) {
+    std::uint16_t half;
+    plain.to_half(&x, 1, &half);
+    std::memcpy(at, &half, 2);
+}
+
+// A tile of codes, all of them the largest one time in four, laid out as kernels.hpp says.
+Bytes tile(const Matrix& m, int code_bits) {
+    Bytes data = whole(0, 3) ? bytes(m.tile_bytes) : Bytes(m.tile_bytes, 255);
+    const std::size_t outer = 8 * kLanes + 2 * kLanes * kOuter / m.group + kOuter * kLanes * code_bits / 8;
+    const std::size_t group = m.group * kLanes * code_bits / 8 + 4 * kLanes;
+    for (std::size_t at = 0; at < m.tile_bytes; at += m.nested ? outer : group)
+        for (int i = 0; i < 2 * kLanes; i++) {
+            float x = real();
+            if (m.nested)
+                std::memcpy(&data[at + 4 * i], &x, 4);
+            else
+                put_half(&data[at + group - 4 * kLanes + 2 * i], x);
+        }
+    return data;
+}
+
+void linear_packed() {
+    const bool nested = whole(0, 1), small = whole(0, 1);
+    const int code_bits = small ? 4 : 8, group = nested && whole(0, 1) ? 16 : 32;
+    const int columns = nested ? kOuter * whole(1, 2) : kGroup * whole(1, 9);
+    const int out = whole(1, 70), tiles = (out + kLanes - 1) / kLanes, rows = whole(1, 14);
+    std::size_t size = columns * kLanes * code_bits / 8 +
+                       (nested ? columns / kOuter * (8 * kLanes + 2 * kLanes * kOuter / group) : columns / group * 4 * kLanes);
+    Matrix m{small ? Code::u4 : Code::u8, out, columns, group, nested, size, nullptr};
+    Bytes data;
+    for (int t = 0; t < tiles; t++) {
+        Bytes next = tile(m, code_bits);
+        data.insert(data.end(), next.begin(), next.end());
+    }
+    m.data = data.data();
+    Rows a(plain, numbers(rows * columns, true), rows, columns);
+    if (whole(0, 3) == 0) std::fill(a.bytes.begin(), a.bytes.end(), whole(0, 1) ? 128 : 127);
+    Quantised q{a.bytes.data(), a.scales.data(), a.sums.data(), columns};
+    Floats bias = numbers(out);
+    const float* with = whole(0, 1) ? bias.data() : nullptr;
+    const int row0 = whole(0, rows - 1), first = whole(0, tiles - 1);
+    both("linear_packed", rows * (out + 3), [&](const Kernels& k, float* to) {
+        k.linear_packed(m, q, row0, rows, first, tiles, with, to, out + 3);
+    });
+}
+
+void linear_dense() {
+    const Code code = static_cast<Code>(whole(0, 2));
+    const int columns = whole(1, 80), out = whole(1, 100), tiles = (out + kLanes - 1) / kLanes, rows = whole(1, 9);
+    const std::size_t each = code == Code::f32 ? 4 : 2;
+    Bytes data = bytes(tiles * kLanes * columns * each);
+    Matrix m{code, out, columns, 0, false, columns * kLanes * each, data.data()};
+    Floats x = numbers(rows * (columns + 2), true), bias = numbers(out);
+    const float* with = whole(0, 1) ? bias.data() : nullptr;
+    both("linear_dense", rows * (out + 1), [&](const Kernels& k, float* to) {
+        k.linear_dense(m, x.data(), columns + 2, 0, rows, 0, tiles, with, to, out + 1);
+    });
+}
+
+// A matrix of one column holds each f16 once; and each f32 half way between two, and beside it, is rounded.
+void every_half() {
+    Halves all(1 << 16);
+    for (std::size_t i = 0; i < all.size(); i++) all[i] = static_cast<std::uint16_t>(i);
+    Matrix m{Code::f16, 1 << 16, 1, 0, false, 2 * kLanes, reinterpret_cast<const std::uint8_t*>(all.data())};
+    const float one = 1;
+    Floats wide(all.size()), near;
+    plain.linear_dense(m, &one, 1, 0, 1, 0, m.rows / kLanes, nullptr, wide.data(), m.rows);
+    both("from half", all.size(), [&](const Kernels& k, float* to) {
+        k.linear_dense(m, &one, 1, 0, 1, 0, m.rows / kLanes, nullptr, to, m.rows);
+    });
+    for (std::size_t i = 0; i + 1 < wide.size(); i++) {
+        float between = wide[i] + (wide[i + 1] - wide[i]) / 2;
+        for (float x : {wide[i], between, std::nextafter(between, 0.0f), std::nextafter(between, 1e9f)})
+            near.push_back(x != x ? 0.0f : x);
+    }
+    Halves a(near.size()), b(near.size());
+    if (tried->to_half(near.data(), near.size(), a.data()) != plain.to_half(near.data(), near.size(), b.data()))
+        differ("to_half: fits", 0, 0, 1);
+    same("to_half", a, b);
+}
+
+void to_half() {
+    const std::size_t n = whole(0, 50);
+    Floats x = numbers(n, true);
+    for (float& v : x)
+        if (v != v) v = 0;
+    Halves a(n), b(n);
+    if (tried->to_half(x.data(), n, a.data()) != plain.to_half(x.data(), n, b.data())) differ("to_half: fits", n, 0, 1);
+    same("to_half", a, b);
+}
+
+void number_by_number() {
+    const std::size_t n = whole(0, 70);
+    Floats x = numbers(n, true), y = numbers(n, true);
+    for (Act act : {Act::silu, Act::gelu, Act::gelu_tanh, Act::relu})
+        both("activate", n, [&](const Kernels& k, float* to) { k.activate(x.data(), n, act, to); });
+    both("add", n, [&](const Kernels& k, float* to) { k.add(x.data(), y.data(), n, to); });
+    both("multiply", n, [&](const Kernels& k, float* to) { k.multiply(x.data(), y.data(), n, to); });
+    both("scale", n, [&](const Kernels& k, float* to) { k.scale(x.data(), 0.3f, n, to); });
+    both("softcap", n, [&](const Kernels& k, float* to) { k.softcap(x.data(), 30.0f, n, to); });
+}
+
+constexpr float kReordered = 2e-6f;     // of a sum of up to a few hundred numbers, in another order
+
+void norm() {
+    const int width = whole(1, 300);
+    Floats x = numbers(width), weight = numbers(width), bias = numbers(width);
+    const float* with = whole(0, 1) ? bias.data() : nullptr;
+    const bool centre = whole(0, 1);
+    both("norm", width, [&](const Kernels& k, float* to) {
+        k.norm(x.data(), weight.data(), with, width, 1e-5f, centre, to);
+    }, kReordered);
+}
+
+struct Queries {        // gathered over nothing yet
+    Floats mixed;
+    std::vector<Gathered> all;
+    Queries(int n, int padded) : mixed(n * padded), all(n) {
+        for (int i = 0; i < n; i++) all[i] = {-std::numeric_limits<float>::infinity(), 0, mixed.data() + i * padded};
+    }
+    Floats result() const {
+        Floats out = mixed;
+        for (const Gathered& g : all) out.insert(out.end(), {g.max, g.sum});
+        return out;
+    }
+};
+
+void attend() {
+    const int dim = whole(1, 80), padded = (dim + 15) / 16 * 16, n = whole(1, 4);
+    const bool full = whole(0, 1);
+    Floats keys = numbers(dim * kPage), values = numbers(kPage * padded), asked = numbers(n * dim);
+    Halves small_keys(keys.size()), small_values(values.size());
+    plain.to_half(keys.data(), keys.size(), small_keys.data());
+    plain.to_half(values.data(), values.size(), small_values.data());
+    Keys page{full ? static_cast<const void*>(keys.data()) : small_keys.data(),
+              full ? static_cast<const void*>(values.data()) : small_values.data(), keys.data()};
+    Attention a{full, dim, padded, 1 / std::sqrt(static_cast<float>(dim)), whole(0, 1) ? 5.0f : 0.0f};
+    const float* q[4];
+    int from[2][4], to[2][4];
+    for (int i = 0; i < n; i++) {
+        q[i] = asked.data() + i * dim;
+        for (int pass : {0, 1}) {
+            from[pass][i] = whole(0, kPage);
+            to[pass][i] = whole(0, kPage);
+        }
+    }
+    auto gathered = [&](const Kernels& k) {     // over two pages, and over one that is then joined
+        Queries first(n, padded), second(n, padded);
+        for (int pass : {0, 1}) k.attend(a, page, n, q, from[pass], to[pass], first.all.data());
+        k.attend(a, page, n, q, from[1], to[1], second.all.data());
+        for (int i = 0; i < n; i++) k.join(first.all[i], second.all[i], padded);
+        return first.result();
+    };
+    same("attend", gathered(*tried), gathered(plain), kReordered);
+}
+
+}  // namespace
+
+int main() {
+    for (const Kernels* k : all_kernels()) {
+        std::printf("%s\n", k->name);
+        tried = k;
+        every_half();
+        for (int trial = 0; trial < 300; trial++)
+            for (auto test : {quantise, linear_packed, linear_dense, to_half, number_by_number, norm, attend}) test();
+    }
+}
