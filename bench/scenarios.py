@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,23 @@ from bench.peers import Contestant, Loaded
 from bench.text import ids as text_ids
 from pellucid.backends.measure import memory_limit
 from pellucid.backends.reference import Reference
+from pellucid.choose.parameters import GenerationParameters, parameters
+from pellucid.engine.engine import Engine, LanguageModel, Request
 from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
+from pellucid.weights.tensor import Floats
 
 _SEQUENCES = 8
 _PROMPT = 32
 _WARMING_STEPS = 2
 _COLD_TEXT = "The capital of France is"
 _COLD_SECONDS = 300  # a process that takes longer has failed
+_WAYS_TO_CHOOSE: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "sampling": {"temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "seed": 1},
+    "penalties": {"repetition_penalty": 1.2, "frequency_penalty": 0.2, "presence_penalty": 0.2},
+}
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,69 @@ def faithfulness(file: ModelFile, who: Sequence[Contestant], setting: Setting) -
     ]
 
 
+def choose(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """What of a decode step is not the model's: choosing the token, and the loop around it."""
+    ids = text_ids(file, _PROMPT)
+
+    def turns(model: LanguageModel) -> dict[str, Callable[[], float]]:
+        return {
+            way: partial(_beside_the_model, model, ids, parameters(**given), setting.tokens)
+            for way, given in _WAYS_TO_CHOOSE.items()
+        }
+
+    return [_ours(file, who, setting, "choosing", "% of a step", turns)]
+
+
+def _ours(
+    file: ModelFile,
+    who: Sequence[Contestant],
+    setting: Setting,
+    name: str,
+    unit: str,
+    turns: Callable[[LanguageModel], Mapping[str, Callable[[], float]]],
+) -> Result:
+    """Pellucid beside itself: its model in several ways, in turns; less of `unit` is better."""
+    ours = [contestant for contestant in who if contestant.name == OURS]
+    with opened(file, ours, setting.threads, 1, _PROMPT + setting.tokens) as (models, skipped):
+        ways = turns(models[OURS].model) if OURS in models else {}
+        values, failed = in_turns(ways, setting.repeats)
+    return Result(file.name, name, unit, False, values, skipped | failed)
+
+
+class _Timed:
+    """A model that counts the seconds of its passes."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.config = model.config
+        self.new_cache = model.new_cache
+        self.seconds = 0.0
+        self._forward = model.forward
+
+    def forward(self, run: Run, /) -> Floats:
+        made: list[Floats] = []
+        self.seconds += seconds(lambda: made.append(self._forward(run)))
+        return made[0]
+
+
+def _beside_the_model(
+    model: LanguageModel, ids: Sequence[int], given: GenerationParameters, tokens: int
+) -> float:
+    """The percentage of decode steps that is not the forward, over so many of them."""
+    timed = _Timed(model)
+    engine = Engine(timed)  # without a tokenizer nothing ends the answer before its length
+    given = replace(given, max_new_tokens=tokens + 1)
+    running = engine.start(Request(ids, given))
+    engine.step([running])  # the prompt
+    timed.seconds = 0.0
+
+    def run() -> None:
+        while running.asked:
+            engine.step([running])
+
+    whole = seconds(run)
+    return 100 * (1 - timed.seconds / whole)
+
+
 def _steps(model: Loaded, sequences: Sequence[Sequence[int]], context: int) -> float:
     """Tokens a second of all sequences together, from `context` on."""
     model.start([ids[:context] for ids in sequences])
@@ -184,5 +255,6 @@ SCENARIOS = {
         Scenario("batch", batch),
         Scenario("cold", cold),
         Scenario("faithfulness", faithfulness),
+        Scenario("choose", choose),
     )
 }

@@ -11,6 +11,8 @@ from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
 
+from ..engine.toy import ToyModel
+
 FILE = ModelFile("some", "some")
 SETTING = Setting(threads=1, repeats=2, tokens=5, positions=6)
 
@@ -126,6 +128,34 @@ def test_a_cold_process_that_fails_is_skipped_with_the_reason():
     [result] = scenarios.cold(FILE, [Fake("a"), Fake("b", fails="cold")], SETTING)
     assert len(result.values["a"]) == 2
     assert "CalledProcessError" in result.skipped["b"]
+
+
+def test_choosing_is_what_decode_steps_take_beside_the_forward(monkeypatch):
+    clock = [0.0]
+
+    def seconds(run):
+        start = clock[0]
+        run()
+        return clock[0] - start
+
+    class Slow(ToyModel):
+        def forward(self, run):
+            clock[0] += 3 if len(run.ids) == 1 else 100
+            return super().forward(run)
+
+    class Engine(scenarios.Engine):
+        def step(self, running):
+            clock[0] += 1
+            return super().step(running)
+
+    monkeypatch.setattr(scenarios, "seconds", seconds)
+    monkeypatch.setattr(scenarios, "Engine", Engine)
+    ours, peer = Fake("pellucid"), Fake("llama.cpp")
+    ours.model = Slow()
+    [result] = scenarios.choose(FILE, [ours, peer], SETTING)
+    assert result.values == {way: [25.0] * 2 for way in ("greedy", "sampling", "penalties")}
+    assert ours.model.rows == [1] * 6 * 6  # the prompt and five steps, three ways, two turns
+    assert peer.calls == []
 
 
 def test_faithfulness_is_the_divergence_from_the_reference_on_the_same_file(smollm2):
