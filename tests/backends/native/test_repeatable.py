@@ -34,7 +34,7 @@ KINDS = [
     ("gpt2", None, "float16"),
     ("gpt2", "q4", "float32"),
 ]
-TRIALS = 1_000
+FEW, MANY = range(100), range(100, 1_000)  # seeds: a thousand trials together
 LONGEST = {"gpt2": 120}  # its positions are a table of 128
 MOST_SEQUENCES = 6
 
@@ -110,16 +110,19 @@ class Trial:
         return int(self.random.integers(1, most + 1))
 
 
+@pytest.mark.parametrize(
+    "seeds", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
+)
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=[", ".join(map(str, k)) for k in KINDS])
 def test_company_pieces_forks_trims_and_threads_do_not_change_a_bit(
-    tiny: Callable[[str], Tiny], kind: int
+    tiny: Callable[[str], Tiny], kind: int, seeds: range
 ) -> None:
     name, quantize, cache_dtype = KINDS[kind]
     models = {
         machine: tiny(name).open(Native(machine[1], machine[0], quantize, cache_dtype))
         for machine in product(_native.available(), (1, 2, 3))
     }
-    for seed in range(kind, TRIALS, len(KINDS)):
+    for seed in seeds[kind :: len(KINDS)]:
         random = np.random.default_rng(seed)
         isa, threads = drawn_machine(random)
         trial = Trial(models[isa, threads], models[isa, 1], random, LONGEST.get(name, 330))
