@@ -10,8 +10,8 @@ newer ones no longer hold group beam, constrained beam, contrastive search and D
     old/bin/python -m tests.choose.make_golden golden FLOAT32         # the four removed ones
 
 GGUF is a folder with smollm2.gguf and gemma3.gguf, FLOAT32 a folder that is filled with the same
-models dequantised, so that both versions read the same numbers. A run of either version takes
-several minutes on one thread, and replaces only its own files. Names of strategies after FLOAT32
+models dequantised, so that both versions read the same numbers. A run of either version takes some
+ten minutes on one thread, and replaces only its own files. Names of strategies after FLOAT32
 restrict it to those.
 
 A file holds one strategy: `transformers` and `torch` (their versions) and `cases`, one a line:
