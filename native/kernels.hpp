@@ -11,6 +11,7 @@ constexpr int kPage = 64;       // positions of keys and values that are stored 
 constexpr int kGroup = 32;      // activations that share a scale
 constexpr int kOuter = 256;     // columns that share an outer scale, where scales are nested
 constexpr int kMaxHead = 512;   // dimensions of a head
+constexpr int kTails = 8;       // thresholds that one pass over a vocabulary compares with
 
 enum class Code : int { f32, f16, bf16, u4, u8 };
 enum class Act : int { silu, gelu, gelu_tanh, relu };
@@ -83,6 +84,17 @@ struct Kernels {
                    const int* from, const int* to, Gathered* gathered);
     // Join what was gathered over the next range to what was before.
     void (*join)(Gathered& before, const Gathered& next, int padded_dim);
+    // Over a vocabulary; see vocabulary.hpp. The largest number, or NaN if there is one.
+    float (*most)(const float* x, std::size_t n);
+    // The sum of e^(x - most); each goes to `weights` unless that is null.
+    double (*weigh)(const float* x, std::size_t n, float most, float* weights);
+    // Places where low <= x < high; a high of NaN is no bound. -> how many; `places` has room for n.
+    std::size_t (*between)(const float* x, std::size_t n, float low, float high, std::uint32_t* places);
+    // For each of kTails thresholds: adds the sum of the weights whose keys reach it, and how many do.
+    void (*tails)(const float* keys, const float* weights, std::size_t n, const float* thresholds,
+                  double* sums, std::size_t* counts);
+    // x where its key reaches the edge, else minus infinity
+    void (*keep)(const float* x, const float* keys, std::size_t n, float edge, float* out);
 };
 
 const Kernels* portable_kernels();

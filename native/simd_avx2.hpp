@@ -76,6 +76,17 @@ inline F within(F x, F y, int from, int to) {
     return {half(x.a, y.a, 0), half(x.b, y.b, 8)};
 }
 
+inline unsigned at_least(F x, F y) {
+    auto half = [](__m256 u, __m256 v) {
+        return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(u, v, _CMP_GE_OQ)));
+    };
+    return half(x.a, y.a) | half(x.b, y.b) << 8;
+}
+inline F where_at_least(F x, F y, F u, F v) {
+    return {_mm256_blendv_ps(v.a, u.a, _mm256_cmp_ps(x.a, y.a, _CMP_GE_OQ)),
+            _mm256_blendv_ps(v.b, u.b, _mm256_cmp_ps(x.b, y.b, _CMP_GE_OQ))};
+}
+
 struct I {
     __m256i a, b;
     static I zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }

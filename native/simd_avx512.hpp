@@ -46,6 +46,13 @@ inline F within(F a, F b, int from, int to) {
     return {_mm512_mask_mov_ps(b.v, static_cast<__mmask16>(upto & ~below), a.v)};
 }
 
+// Bit i is set where a[i] >= b[i]; nowhere that either is not a number.
+inline unsigned at_least(F a, F b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
+// x where a >= b, else y
+inline F where_at_least(F a, F b, F x, F y) {
+    return {_mm512_mask_mov_ps(y.v, _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ), x.v)};
+}
+
 struct I {      // 16 sums of products
     __m512i v;
     static I zero() { return {_mm512_setzero_si512()}; }

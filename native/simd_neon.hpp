@@ -79,6 +79,17 @@ inline F within(F x, F y, int from, int to) {
     };
     return {{quarter(x.a, y.a, 0), quarter(x.b, y.b, 4), quarter(x.c, y.c, 8), quarter(x.d, y.d, 12)}};
 }
+inline unsigned at_least(F x, F y) {
+    static const std::uint32_t weights[] = {1, 2, 4, 8};
+    auto four = [bits = vld1q_u32(weights)](float32x4_t u, float32x4_t v) {
+        return vaddvq_u32(vandq_u32(vcgeq_f32(u, v), bits));
+    };
+    return four(x.a, y.a) | four(x.b, y.b) << 4 | four(x.c, y.c) << 8 | four(x.d, y.d) << 12;
+}
+inline F where_at_least(F x, F y, F u, F v) {
+    return {{vbslq_f32(vcgeq_f32(x.a, y.a), u.a, v.a), vbslq_f32(vcgeq_f32(x.b, y.b), u.b, v.b),
+             vbslq_f32(vcgeq_f32(x.c, y.c), u.c, v.c), vbslq_f32(vcgeq_f32(x.d, y.d), u.d, v.d)}};
+}
 
 // For each of four rows, its four codes times four numbers, added to its sum. Codes to 2^bits - 1,
 // those of 8 bits less 128.

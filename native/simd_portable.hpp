@@ -112,6 +112,16 @@ inline F within(F a, F b, int from, int to) {
     return a;
 }
 
+inline unsigned at_least(F a, F b) {
+    unsigned bits = 0;
+    for (int i = 0; i < 16; i++) bits |= static_cast<unsigned>(a.v[i] >= b.v[i]) << i;
+    return bits;
+}
+inline F where_at_least(F a, F b, F x, F y) {
+    for (int i = 0; i < 16; i++) x.v[i] = a.v[i] >= b.v[i] ? x.v[i] : y.v[i];
+    return x;
+}
+
 struct I {
     std::int32_t v[16];
     static I zero() { return {}; }

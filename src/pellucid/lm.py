@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeGuard, overload
 
-import numpy as np
-
 from pellucid.backends import backend as open_backend
 from pellucid.choose.parameters import parameters
 from pellucid.choose.values import Integer, shown, whole
+from pellucid.choose.vocabulary import leading, logsumexp
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event
 from pellucid.engine.running import check_finite
@@ -172,11 +172,17 @@ class LM:
         """
         top = Integer(1, self.config.vocab_size).check("top", top)
         logits = self._last_logits(prompt)
-        order = np.argsort(-logits, kind="stable")[:top]
-        probs = np.exp(_log_softmax(logits))
+        shift = logsumexp(logits)
         candidates = [
-            Candidate(i, self._text(i), float(logits[i]), float(probs[i]), rank, self._bytes(i))
-            for rank, i in enumerate(order.tolist(), 1)
+            Candidate(
+                i,
+                self._text(i),
+                float(logits[i]),
+                math.exp(float(logits[i]) - shift),
+                rank,
+                self._bytes(i),
+            )
+            for rank, i in enumerate(leading(logits, top).tolist(), 1)
         ]
         return NextView(candidates, vocab_size=len(logits))
 
@@ -199,7 +205,7 @@ class LM:
             rows = self.model.forward(Run([Segment(fed, cache, wanted="all")]))
             check_finite([rows])
             for logits, token in zip(rows, ids[start + 1 :], strict=False):
-                logprob = float(_log_softmax(logits)[token])
+                logprob = float(logits[token]) - logsumexp(logits)
                 scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
         return ScoreView(scored)
 
@@ -407,12 +413,6 @@ class Conversation:
                 yield event
         finally:
             self.messages += [asked, {"role": "assistant", "content": answer}]
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    shifted = logits.astype(np.float64) - logits.max()
-    logs: Floats = np.asarray(shifted - np.log(np.exp(shifted).sum()), np.float32)
-    return logs
 
 
 def _is_matrix_of_floats(tensor: Tensor) -> bool:

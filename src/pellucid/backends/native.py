@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.backends import _native
+from pellucid.backends.isa import instruction_set
 from pellucid.backends.record import Recorder, Step, Value
 from pellucid.errors import BackendError, ParameterError, UnsupportedError
 from pellucid.model.cache import KeyValues
@@ -58,7 +59,7 @@ class Native:
             )
         self.quantize = quantize
         self.full = cache_dtype == "float32"
-        self._isa = _isa(isa)
+        self._isa = instruction_set(isa)
         self._threads = _cores() if threads is None else _checked(threads)
         self._engine: Any = None
         self._starting = Lock()
@@ -141,15 +142,6 @@ class PlanRunner:
                 "keep them with cache_dtype='float32' (--cache-dtype float32)"
             ) from None
         out[some] = logits
-
-
-def _isa(given: str | None) -> str:
-    """The instruction set that is asked for, or "" for the best."""
-    name, isa = ("isa", given) if given else ("PELLUCID_ISA", os.environ.get("PELLUCID_ISA", ""))
-    known = _native.available()
-    if isa and isa not in known:
-        raise ParameterError(name, f"must be one of {', '.join(known)} here, not {isa!r}")
-    return isa
 
 
 def _checked(threads: int) -> int:

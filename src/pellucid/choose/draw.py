@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.choose.vocabulary import block_sums, weigh
 from pellucid.weights.tensor import Floats
 
 Chooser = Callable[[Floats], int]
@@ -35,20 +37,20 @@ def draw(scores: Floats, uniform: float) -> int:
     >>> draw(np.log(np.array([0.5, 0.25, 0.25], np.float32)), 0.6)
     1
     """
-    # Two steps, the block and then the token in it: a running sum over 262,144 takes 2.5 ms.
-    weights = np.zeros((-(-len(scores) // _BLOCK), _BLOCK), np.float32)  # [blocks, tokens of each]
-    np.exp(scores - scores.max(), out=weights.reshape(-1)[: len(scores)])
-    sums = weights.sum(axis=1, dtype=np.float64)
+    most = scores.max()
+    sums = block_sums(scores, float(most), _BLOCK)  # first the block, then the token in it
     block, rest = _reach(sums, uniform * float(sums.sum()))
-    token, _ = _reach(weights[block], rest)
-    return block * _BLOCK + token
+    start = block * _BLOCK
+    token, _ = _reach(np.exp(scores[start : start + _BLOCK] - most), rest)
+    return start + token
 
 
 def standing(logits: Floats, token: int) -> tuple[float, int]:
     """The probability of a token under the softmax of the logits, and its rank from 1."""
-    weights = np.exp(logits - logits.max())
-    prob = float(weights[token]) / float(weights.sum(dtype=np.float64))
-    return prob, 1 + int(np.count_nonzero(logits > logits[token]))
+    most, total = weigh(logits)
+    logit = float(logits[token])
+    rank = 1 if logit == most else 1 + int(np.count_nonzero(logits > logits[token]))
+    return math.exp(logit - most) / total, rank
 
 
 def _reach(weights: npt.NDArray[np.floating], goal: float) -> tuple[int, float]:

@@ -8,21 +8,20 @@ one: what is equal to the last token kept is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pellucid.choose.parameters import GenerationParameters
+from pellucid.choose.vocabulary import TAILS, Ids, at_least, keep, leading, tails, weights
 from pellucid.errors import ParameterError
 from pellucid.weights.tensor import Floats
 
-Ids = npt.NDArray[np.int64]
-
 _REMOVED = np.float32(-np.inf)
-_SHORT = 1024  # so few keys are sorted faster than selected from
-_NEAR = (6.0, 9.0)  # in nats: what is 8,000 times less likely than the first seldom matters
+_SHORT = 4096  # so few keys are sorted faster than looked through once more
+_NATS = np.array([0.5, 1, 2, 4, 8, 16, 32, 64, 104], np.float32)  # below the first
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,8 @@ def top_k(scores: Floats, context: Context, k: int) -> Floats:
 
     Fan et al. 2018, arXiv:1805.04833.
     """
-    if k >= len(scores):
-        return scores
-    return _keep(scores, scores >= np.partition(scores, -k)[-k])
+    first = leading(scores, k)
+    return keep(scores, scores, float(scores[first[-1]])) if len(first) == k else scores
 
 
 def top_p(scores: Floats, context: Context, p: float) -> Floats:
@@ -97,9 +95,8 @@ def top_p(scores: Floats, context: Context, p: float) -> Floats:
 
     Holtzman et al. 2019, arXiv:1904.09751.
     """
-    alive = scores[np.flatnonzero(scores > _REMOVED)]
-    edge = _edge(-alive, np.exp(alive - alive.max()), p)
-    return _keep(scores, scores >= -edge)
+    each, total = weights(scores)
+    return keep(scores, scores, _edge(scores, each, p * total))
 
 
 def min_p(scores: Floats, context: Context, fraction: float) -> Floats:
@@ -107,7 +104,7 @@ def min_p(scores: Floats, context: Context, fraction: float) -> Floats:
 
     Nguyen et al. 2024, arXiv:2407.01082.
     """
-    return _keep(scores, np.exp(scores - scores.max()) >= np.float32(fraction))
+    return keep(scores, scores, float(scores.max()) + math.log(fraction))
 
 
 def typical_p(scores: Floats, context: Context, p: float) -> Floats:
@@ -116,14 +113,12 @@ def typical_p(scores: Floats, context: Context, p: float) -> Floats:
     Locally typical sampling (Meister et al. 2022, arXiv:2202.00666). Surprise is the negative
     log-probability, and its expectation is the entropy of the scores as they come in.
     """
-    alive = np.flatnonzero(scores > _REMOVED)
-    shifted = scores[alive] - scores.max()
-    weights = np.exp(shifted)
-    total = weights.sum(dtype=np.float64)
-    entropy = np.log(total) - np.dot(weights, shifted) / total
-    distance = np.full_like(scores, np.inf)
-    distance[alive] = np.abs(np.float32(np.log(total) - entropy) - shifted)
-    return _keep(scores, distance <= _edge(distance[alive], weights, p))
+    each, total = weights(scores)
+    nearness = scores - scores.max()  # in place from here: memory for a temporary takes longer
+    np.maximum(nearness, -_NATS[-1], out=nearness)  # where nothing weighs anything, if removed
+    nearness -= np.float32(np.dot(each, nearness) / total)  # log(total) less the entropy
+    np.negative(np.abs(nearness, out=nearness), out=nearness)
+    return keep(scores, nearness, _edge(nearness, each, p * total))
 
 
 @dataclass(frozen=True)
@@ -182,34 +177,26 @@ class Chain:
         return scores
 
 
-def _keep(scores: Floats, kept: npt.NDArray[np.bool_]) -> Floats:
-    """The scores of the kept tokens; the others removed."""
-    ids = np.flatnonzero(kept)  # by index: a scattered mask of 262,144 costs 1 ms, this 0.2
-    left = np.full_like(scores, _REMOVED)
-    left[ids] = scores[ids]
-    return left
+def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
+    """The last key of the shortest run, from the highest key down, that weighs as much as wanted.
 
-
-def _edge(keys: Floats, weights: Floats, mass: float) -> np.float32:
-    """The last key of the shortest run, in rising order, that holds `mass` of all the weight.
-
-    A selection, not a sort: whichever half holds the edge is halved again until it is short. Of
-    Gemma's 262,144 logits top_p takes 0.6 to 1 ms so, and 5 where they are all about equal;
-    sorting them takes 14.
+    A selection, not a sort: each pass tells which of some ranges of keys holds the edge, until few
+    are in it. What is more than _NATS[-1] below the highest key must weigh nothing.
     """
-    wanted = mass * weights.sum(dtype=np.float64)
-    for nats in _NEAR:
-        near = np.flatnonzero(keys <= keys.min() + nats)
-        if weights[near].sum(dtype=np.float64) >= wanted:
-            keys, weights = keys[near], weights[near]
-            break
-    while len(keys) > _SHORT:
-        order = np.argpartition(keys, len(keys) // 2)
-        first, rest = order[: len(keys) // 2], order[len(keys) // 2 :]
-        held = weights[first].sum(dtype=np.float64)
-        side = first if held >= wanted else rest
-        wanted -= 0.0 if side is first else held
-        keys, weights = keys[side], weights[side]
-    order = np.argsort(keys)
-    before = int((np.cumsum(weights[order], dtype=np.float64) < wanted).sum())
-    return np.float32(keys[order[min(before, len(order) - 1)]])
+    top = keys.max()
+    grid = np.append(np.nextafter(top, np.float32(np.inf)), top - _NATS)  # falling
+    high, low, above = grid[0], grid[-1], 0.0
+    reach_high, reach_low = 0, len(keys)  # how many keys do
+    while reach_low - reach_high > _SHORT and np.nextafter(low, high) < high:
+        sums, counts = tails(keys, weights, grid[1:-1].tolist())
+        at = int(np.searchsorted(sums, wanted))
+        high, low = grid[at], grid[at + 1]
+        if at > 0:
+            above, reach_high = sums[at - 1], counts[at - 1]
+        if at < TAILS:
+            reach_low = counts[at]
+        grid = np.linspace(float(high), float(low), TAILS + 2).astype(np.float32)
+    inside = at_least(keys, low, below=high)
+    order = inside[np.argsort(-keys[inside])]
+    run = above + np.cumsum(weights[order], dtype=np.float64)
+    return float(keys[order[min(int(np.searchsorted(run, wanted)), len(order) - 1)]])

@@ -15,8 +15,9 @@ import numpy as np
 
 from pellucid.choose.branch import Branch
 from pellucid.choose.draw import drawer, likeliest, standing
-from pellucid.choose.filters import Chain, Context, Ids
+from pellucid.choose.filters import Chain, Context
 from pellucid.choose.parameters import GenerationParameters
+from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 

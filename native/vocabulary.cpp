@@ -1,0 +1,62 @@
+#include "vocabulary.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace pellucid {
+namespace {
+
+constexpr std::size_t kBlock = 4096;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNoBound = std::numeric_limits<float>::quiet_NaN();
+
+// f(place) for each place from low up to high, rising; a block at a time, and low may change between blocks.
+template <class Function, class Ended>
+void each_between(const Kernels& kernels, const float* x, std::size_t n, const float& low, float high,
+                  Function f, Ended block_ended) {
+    std::uint32_t found[kBlock];
+    for (std::size_t start = 0; start < n; start += kBlock) {
+        std::size_t count = kernels.between(x + start, std::min(kBlock, n - start), low, high, found);
+        for (std::size_t i = 0; i < count; i++) f(static_cast<std::int64_t>(start + found[i]));
+        block_ended();
+    }
+}
+
+}  // namespace
+
+std::pair<float, double> weigh(const Kernels& kernels, const float* scores, std::size_t n, float* weights) {
+    float most = kernels.most(scores, n);
+    // Where nothing is left, a shift of zero keeps infinity from being taken from itself.
+    return {most, kernels.weigh(scores, n, most == -kInfinity ? 0.0f : most, weights)};
+}
+
+Places between(const Kernels& kernels, const float* scores, std::size_t n, float low, float high) {
+    Places places;
+    each_between(kernels, scores, n, low, high, [&](std::int64_t p) { places.push_back(p); }, [] {});
+    return places;
+}
+
+Places leading(const Kernels& kernels, const float* scores, std::size_t n, std::size_t k) {
+    if (k == 0) return {};
+    auto before = [scores](std::int64_t a, std::int64_t b) {
+        return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
+    };
+    k = std::min(k, n);
+    Places kept;
+    float low = -std::numeric_limits<float>::max();
+    auto cut = [&] {
+        if (kept.size() <= k) return;
+        std::nth_element(kept.begin(), kept.begin() + (k - 1), kept.end(), before);
+        kept.resize(k);
+        // What comes later must be above the last of them: of equals the earlier one leads.
+        low = std::nextafter(scores[kept.back()], kInfinity);
+    };
+    each_between(kernels, scores, n, low, kNoBound, [&](std::int64_t p) { kept.push_back(p); },
+                 [&] { if (kept.size() >= 2 * k) cut(); });     // not sooner: so all cuts cost O(n)
+    cut();
+    std::sort(kept.begin(), kept.end(), before);
+    return kept;
+}
+
+}  // namespace pellucid

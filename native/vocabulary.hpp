@@ -1,0 +1,19 @@
+// Passes over the scores of a whole vocabulary: what choosing a token needs of them.
+#pragma once
+#include <utility>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace pellucid {
+
+using Places = std::vector<std::int64_t>;
+
+// The largest score, and the sum of e^(score - largest): nothing where no score is above minus infinity.
+std::pair<float, double> weigh(const Kernels&, const float* scores, std::size_t n, float* weights);
+// Places of the scores from low up to but not including high, rising; a high of NaN is no bound.
+Places between(const Kernels&, const float* scores, std::size_t n, float low, float high);
+// Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
+Places leading(const Kernels&, const float* scores, std::size_t n, std::size_t k);
+
+}  // namespace pellucid

@@ -1,0 +1,182 @@
+"""Passes over a vocabulary give what NumPy gives in float64, with every instruction set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pellucid.backends import _native
+from pellucid.choose import vocabulary
+from pellucid.choose.filters import _edge
+
+Floats = npt.NDArray[np.float32]
+
+# Lengths around a vector, a block of sums (1,024) and a block of places (4,096), and some between.
+SIZES = st.sampled_from([0, 1, 2, 15, 16, 17, 33, 1023, 1024, 1025, 4095, 4097, 9000])
+NAN = math.nan
+
+
+def scores_of(size: int, seed: int, kind: str) -> Floats:
+    rng = np.random.default_rng(seed)
+    scores = {
+        "spread": rng.normal(scale=4, size=size),
+        "flat": rng.normal(scale=0.01, size=size),
+        "tied": rng.integers(-2, 3, size=size),
+        "far": rng.normal(scale=60, size=size) - 1000,
+        "huge": rng.normal(scale=1e37, size=size),
+        "rising": np.arange(size),
+        "falling": -np.arange(size),
+        "removed": np.where(rng.random(size) < 0.9, -np.inf, rng.normal(size=size)),
+        "all removed": np.full(size, -np.inf),
+    }[kind]
+    return scores.astype(np.float32)
+
+
+KINDS = st.sampled_from(
+    ["spread", "flat", "tied", "far", "huge", "rising", "falling", "removed", "all removed"]
+)
+SCORES = st.builds(scores_of, SIZES, st.integers(0, 10**6), KINDS)
+SOME = st.builds(scores_of, SIZES.filter(bool), st.integers(0, 10**6), KINDS)
+
+
+@pytest.fixture(autouse=True, scope="module", params=_native.available())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PELLUCID_ISA", request.param)
+        yield request.param
+
+
+def exact(scores: Floats, most: float) -> npt.NDArray[np.float64]:
+    with np.errstate(all="ignore"):
+        return np.exp(scores.astype(np.float64) - most)
+
+
+@given(SCORES)
+@settings(max_examples=60)
+def test_weights_and_their_sum_are_those_of_the_softmax(scores: Floats) -> None:
+    most, total = vocabulary.weigh(scores)
+    each, again = vocabulary.weights(scores)
+    assert again == total
+    assert most == scores.max(initial=-np.inf)
+    if most == -np.inf:
+        assert total == 0 == np.count_nonzero(each)
+        return
+    true = exact(scores, most)
+    assert total == pytest.approx(true.sum(), rel=1e-6)
+    # The difference to the highest is rounded to float32 before it is raised.
+    np.testing.assert_allclose(each, true, rtol=2e-5, atol=1e-36)
+    assert not each[scores == -np.inf].any()
+    assert vocabulary.logsumexp(scores) == pytest.approx(most + math.log(true.sum()), rel=1e-6)
+
+
+@given(SOME, st.integers(1, 5000))
+@settings(max_examples=60)
+def test_block_sums_add_up_each_block(scores: Floats, block: int) -> None:
+    most = max(float(scores.max()), -1e30)
+    sums = vocabulary.block_sums(scores, most, block)
+    true = np.add.reduceat(exact(scores, most), range(0, len(scores), block))
+    np.testing.assert_allclose(sums, true, rtol=2e-5, atol=1e-33)
+
+
+@given(SCORES, st.sampled_from([0, 1, 2, 50, 1000, 4096, 9000, 10**9]))
+@settings(max_examples=60)
+def test_leading_is_the_start_of_a_stable_sort(scores: Floats, k: int) -> None:
+    order = np.argsort(-scores, kind="stable")
+    alive = order[scores[order] > -np.inf]
+    assert vocabulary.leading(scores, k).tolist() == alive[:k].tolist()
+
+
+@given(SCORES, st.floats(width=32), st.floats(width=32))
+@settings(max_examples=60)
+def test_ids_at_least_a_threshold_are_those_that_compare_so(
+    scores: Floats, low: float, high: float
+) -> None:
+    assert vocabulary.at_least(scores, low).tolist() == np.flatnonzero(scores >= low).tolist()
+    found = vocabulary.at_least(scores, low, below=high)
+    inside = (scores >= low) & ~(scores >= high)
+    assert found.tolist() == np.flatnonzero(inside).tolist()
+
+
+@given(SCORES, st.integers(0, 10**6))
+@settings(max_examples=60)
+def test_tails_are_what_reaches_each_threshold(keys: Floats, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.random(len(keys), np.float32)
+    picked = rng.choice(keys, vocabulary.TAILS) if len(keys) else np.zeros(vocabulary.TAILS)
+    sums, counts = vocabulary.tails(keys, weights, picked.tolist())
+    reach = keys[None] >= picked[:, None]  # [thresholds, vocab]
+    assert list(counts) == reach.sum(axis=1).tolist()
+    np.testing.assert_allclose(sums, (reach * weights.astype(np.float64)).sum(axis=1), rtol=1e-6)
+
+
+@given(SOME, st.data())
+@settings(max_examples=60)
+def test_what_is_not_kept_is_removed(scores: Floats, data: Any) -> None:
+    edge = data.draw(st.sampled_from([*scores[:5].tolist(), 0.0, math.inf]))
+    keys = -scores
+    assert np.array_equal(
+        vocabulary.keep(scores, keys, edge), np.where(keys >= edge, scores, -np.inf)
+    )
+
+
+@given(SOME, st.floats(1e-3, 1 - 1e-3))
+@settings(max_examples=60)
+def test_the_edge_is_where_a_sorted_running_sum_reaches_the_mass(
+    scores: Floats, mass: float
+) -> None:
+    if scores.max() == -np.inf:
+        return
+    each, total = vocabulary.weights(scores)
+    edge = _edge(scores, each, mass * total)
+    order = np.argsort(-scores, kind="stable")
+    run = np.cumsum(each[order], dtype=np.float64) / total
+    first, last = (scores[order[np.searchsorted(run, mass + e)]] for e in (-1e-6, 1e-6))
+    assert last <= edge <= first
+
+
+@pytest.mark.parametrize("place", [0, 15, 16, 4096, 4999])
+def test_nan_shows_in_sums_and_is_never_selected(place: int) -> None:
+    scores = scores_of(5000, 0, "spread")
+    scores[place] = np.nan
+    most, total = vocabulary.weigh(scores)
+    assert math.isnan(most)
+    assert math.isnan(total)
+    assert place not in vocabulary.leading(scores, 5000)
+    assert len(vocabulary.leading(scores, 5000)) == 4999
+    assert place not in vocabulary.at_least(scores, -math.inf)
+    assert vocabulary.keep(scores, scores, -math.inf)[place] == -math.inf
+
+
+@given(arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)))
+@settings(max_examples=60)
+def test_whatever_float32_holds_the_leading_are_the_highest(scores: Floats) -> None:
+    alive = [i for i in range(len(scores)) if scores[i] > -np.inf]
+    alive.sort(key=lambda i: (-scores[i], i))
+    assert vocabulary.leading(scores, 7).tolist() == alive[:7]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: vocabulary.weigh(a.astype(np.float64)),
+        lambda a: vocabulary.weigh(a[::2]),
+        lambda a: vocabulary.weigh(a.reshape(2, -1)),
+        lambda a: vocabulary.leading(a, -1),
+        lambda a: vocabulary.block_sums(a, 0.0, 0),
+        lambda a: vocabulary.block_sums(a, 0.0, -1),
+        lambda a: vocabulary.tails(a, a[:-1], [0.0] * 8),
+        lambda a: vocabulary.tails(a, a, [0.0] * 7),
+        lambda a: vocabulary.keep(a, a[1:], 0.0),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(call: Callable[[Floats], object]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        call(np.zeros(64, np.float32))
