@@ -254,6 +254,28 @@ void attend() {
     same("attend", gathered(*tried), gathered(plain), kReordered);
 }
 
+void vocabulary() {
+    const std::size_t n = whole(0, 2500);
+    Floats x = numbers(n, true), y = numbers(n), thresholds = numbers(kTails, true);
+    std::vector<std::uint32_t> a(n), b(n);
+    std::vector<std::size_t> count_a(kTails), count_b(kTails);
+    std::vector<double> sum_a(kTails + 1), sum_b(kTails + 1);
+    const float low = thresholds[0], high = thresholds[1];
+    both("most", 1, [&](const Kernels& k, float* to) { *to = k.most(x.data(), n); });
+    both("weigh", n, [&](const Kernels& k, float* to) { k.weigh(x.data(), n, low, to); });
+    both("keep", n, [&](const Kernels& k, float* to) { k.keep(y.data(), x.data(), n, low, to); });
+    a.resize(tried->between(x.data(), n, low, high, a.data()));
+    b.resize(plain.between(x.data(), n, low, high, b.data()));
+    if (a.size() != b.size()) differ("between", 0, a.size(), b.size());
+    same("between", a, b);
+    tried->tails(x.data(), y.data(), n, thresholds.data(), sum_a.data(), count_a.data());
+    plain.tails(x.data(), y.data(), n, thresholds.data(), sum_b.data(), count_b.data());
+    sum_a[kTails] = tried->weigh(y.data(), n, 3.0f, nullptr);
+    sum_b[kTails] = plain.weigh(y.data(), n, 3.0f, nullptr);
+    same("tails", count_a, count_b);
+    same("sums", sum_a, sum_b);
+}
+
 }  // namespace
 
 int main() {
@@ -262,6 +284,7 @@ int main() {
         tried = k;
         every_half();
         for (int trial = 0; trial < 300; trial++)
-            for (auto test : {quantise, linear_packed, linear_dense, to_half, number_by_number, norm, attend}) test();
+            for (auto test : {quantise, linear_packed, linear_dense, to_half, number_by_number, norm, attend, vocabulary})
+                test();
     }
 }
