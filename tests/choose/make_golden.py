@@ -337,7 +337,8 @@ def run(
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
-    for prompt in [*PROMPTS[name], REPETITIVE] if strategy is assisted else PROMPTS[name]:
+    repetitive = [REPETITIVE] if strategy in (greedy, assisted) else []
+    for prompt in PROMPTS[name] + repetitive:
         ids = list(tokenizer.encode(prompt).ids)
         for plain in strategy():
             parameters = encoded(plain, encode, model.generation_config.eos_token_id)
