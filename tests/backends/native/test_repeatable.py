@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
 from pellucid.weights.tensor import Floats
 
-from ...model.tiny import Tiny, whole
+from ...model.tiny import Tiny, make_tiny, whole
+from ...model.variants import VARIANTS
 
 # A variant, how its weights are packed, how keys and values are kept; the trials are shared out.
 KINDS = [
@@ -59,6 +60,7 @@ class Trial:
     alone: Model
     random: np.random.Generator
     longest: int = 330  # beyond one range of 256 keys
+    long: float = 0.1  # the share of sequences that may be so long; others have up to 90 tokens
     vocab: int = 120
     sequences: list[Sequence] = field(default_factory=list)
 
@@ -101,7 +103,7 @@ class Trial:
 
     def _add(self, past: list[int], cache: KeyValues) -> None:
         """A sequence with this past, and a future of its own."""
-        longest = self.longest if self.random.random() < 0.1 else 90
+        longest = self.longest if self.random.random() < self.long else 90
         ids = past + self.random.integers(3, self.vocab, self._upto(longest)).tolist()
         ids = ids[: self.longest]
         self.sequences.append(Sequence(ids, whole(self.alone, ids), cache))
@@ -150,6 +152,14 @@ def test_a_backend_whose_sums_depend_on_the_rows_beside_them_is_found_out(
     trial = Trial(model, model, np.random.default_rng(0), longest=90)
     with pytest.raises(AssertionError, match=r"rows \d+ to \d+ of"):
         trial.run()
+
+
+def test_windows_of_more_keys_than_one_range_are_no_different(tmp_path: Path) -> None:
+    settings = {**VARIANTS["mistral"].settings, "sliding_window": 300}
+    made = make_tiny("wide", replace(VARIANTS["mistral"], settings=settings), tmp_path)
+    alone, model = (made.open(Native(threads)) for threads in (1, 2))
+    for seed in range(5):
+        Trial(model, alone, np.random.default_rng(seed), longest=900, long=1.0).run()
 
 
 def test_a_prompt_of_several_passes_is_the_same_in_pieces(tiny: Callable[[str], Tiny]) -> None:
