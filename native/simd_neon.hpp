@@ -126,7 +126,9 @@ inline I times256(I x) {
 }
 
 struct B : Quarters<uint8x16_t> {
-    static B load(const std::uint8_t* p) { return {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}}; }
+    static B load(const std::uint8_t* p) {
+        return {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+    }
     B low() const {
         uint8x16_t mask = vdupq_n_u8(15);
         return {{vandq_u8(a, mask), vandq_u8(b, mask), vandq_u8(c, mask), vandq_u8(d, mask)}};

@@ -1,5 +1,6 @@
 // Compares every set of kernels that this processor can run with the portable one, on random numbers of
 // every shape, extremes among them. Prints the sets' names; ends with 1 at the first difference.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -28,7 +29,8 @@ float real() { return std::normal_distribution<float>()(source); }
 // Numbers of one size, and, one time in four, some that are none, infinite, zero, huge or tiny.
 Floats numbers(std::size_t n, bool wild = false) {
     constexpr float none = std::numeric_limits<float>::quiet_NaN(), infinite = std::numeric_limits<float>::infinity();
-    const float extremes[] = {none, infinite, -infinite, 0.0f, -0.0f, 3e38f, -3e38f, 1e-40f, 1e-30f, 88.5f, -88.5f, 65519.9f, 65520.0f};
+    const float extremes[] = {none,   infinite, -infinite, 0.0f,  -0.0f,  3e38f,    -3e38f,
+                              1e-40f, 1e-30f,   88.5f,     -88.5f, 65519.9f, 65520.0f};
     float size = std::ldexp(1.0f, wild ? whole(-12, 12) : 0);
     Floats out(n);
     for (float& x : out) x = real() * size;
@@ -77,7 +79,7 @@ void both(const char* what, std::size_t n, Function of, float tolerance = 0) {
     same(what, a, b, tolerance);
 }
 
-struct Rows {       // of activations, quantised
+struct Rows {       // of activations, quantised; only the kernels that made the bytes need understand them
     Bytes bytes;
     Floats scales, sums;
     Rows(const Kernels& k, const Floats& x, int rows, int columns)
@@ -92,7 +94,6 @@ void quantise() {
     int rows = whole(1, 3), columns = kGroup * whole(1, 9);
     Floats x = numbers(rows * columns, true);
     Rows a(*tried, x, rows, columns), b(plain, x, rows, columns);
-    same("quantise: bytes", a.bytes, b.bytes);
     same("quantise: scales", a.scales, b.scales);
     same("quantise: sums", a.sums, b.sums);
 }
@@ -124,8 +125,9 @@ void linear_packed() {
     const int code_bits = small ? 4 : 8, group = nested && whole(0, 1) ? 16 : 32;
     const int columns = nested ? kOuter * whole(1, 2) : kGroup * whole(1, 9);
     const int out = whole(1, 70), tiles = (out + kLanes - 1) / kLanes, rows = whole(1, 14);
-    std::size_t size = columns * kLanes * code_bits / 8 +
-                       (nested ? columns / kOuter * (8 * kLanes + 2 * kLanes * kOuter / group) : columns / group * 4 * kLanes);
+    const int outer = 8 * kLanes + 2 * kLanes * kOuter / group;
+    const std::size_t scale_bytes = nested ? columns / kOuter * outer : columns / group * 4 * kLanes;
+    const std::size_t size = columns * kLanes * code_bits / 8 + scale_bytes;
     Matrix m{small ? Code::u4 : Code::u8, out, columns, group, nested, size, nullptr};
     Bytes data;
     for (int t = 0; t < tiles; t++) {
@@ -133,13 +135,14 @@ void linear_packed() {
         data.insert(data.end(), next.begin(), next.end());
     }
     m.data = data.data();
-    Rows a(plain, numbers(rows * columns, true), rows, columns);
-    if (whole(0, 3) == 0) std::fill(a.bytes.begin(), a.bytes.end(), whole(0, 1) ? 128 : 127);
-    Quantised q{a.bytes.data(), a.scales.data(), a.sums.data(), columns};
+    Floats x = numbers(rows * columns, true);
+    if (whole(0, 3) == 0) std::fill(x.begin(), x.end(), whole(0, 1) ? 1.0f : -1.0f);    // the largest of 16 bits
     Floats bias = numbers(out);
     const float* with = whole(0, 1) ? bias.data() : nullptr;
     const int row0 = whole(0, rows - 1), first = whole(0, tiles - 1);
     both("linear_packed", rows * (out + 3), [&](const Kernels& k, float* to) {
+        Rows a(k, x, rows, columns);
+        Quantised q{a.bytes.data(), a.scales.data(), a.sums.data(), columns};
         k.linear_packed(m, q, row0, rows, first, tiles, with, to, out + 3);
     });
 }
@@ -180,7 +183,7 @@ void every_half() {
 }
 
 void to_half() {
-    const std::size_t n = whole(0, 50);
+    const std::size_t n = whole(1, 50);
     Floats x = numbers(n, true);
     for (float& v : x)
         if (v != v) v = 0;
@@ -190,7 +193,7 @@ void to_half() {
 }
 
 void number_by_number() {
-    const std::size_t n = whole(0, 70);
+    const std::size_t n = whole(1, 70);
     Floats x = numbers(n, true), y = numbers(n, true);
     for (Act act : {Act::silu, Act::gelu, Act::gelu_tanh, Act::relu})
         both("activate", n, [&](const Kernels& k, float* to) { k.activate(x.data(), n, act, to); });
