@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, overload
 
 from pellucid.backends import backend as open_backend
 from pellucid.choose.parameters import parameters
-from pellucid.choose.values import Integer, shown, whole
+from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import leading, logsumexp
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event

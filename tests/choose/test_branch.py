@@ -25,14 +25,14 @@ def test_a_fork_grows_on_its_own() -> None:
     b = branch([1, 2, 3], fed=3)
     twin = b.fork()
     twin.append(9)
-    twin.trim(2)
+    twin.drop(2)
     assert (b.ids, b.cache.length) == ([1, 2, 3], 3)
     assert (twin.ids, twin.cache.length) == ([1, 2], 2)
 
 
 def test_trimming_forgets_unfed_ids_first() -> None:
     b = branch([1, 2, 3, 4], fed=2)
-    b.trim(3)
+    b.drop(1)
     assert (b.ids, b.cache.length) == ([1, 2, 3], 2)
 
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pellucid.choose.draw import draw, drawer, likeliest, standing
+from pellucid.choose.candidates import Candidates
+from pellucid.choose.draw import Draws, draw
 
 Floats = npt.NDArray[np.float32]
+
+
+def drawer(seed: int) -> Callable[[Floats], int]:
+    """Draws tokens by their scores, with one seed's numbers."""
+    draws = Draws(seed)
+    return lambda scores: draw(Candidates(scores), draws.uniform())
 
 
 def exact(scores: Floats) -> npt.NDArray[np.float64]:
@@ -74,9 +82,9 @@ def test_a_draw_inverts_the_cumulative_distribution(size: int) -> None:
     scores = np.random.default_rng(size).normal(size=size).astype(np.float32)
     edges = np.cumsum(exact(scores))
     for u in np.random.default_rng(9).random(200):
-        assert abs(draw(scores, u) - int(np.searchsorted(edges, u))) <= 1
+        assert abs(draw(Candidates(scores), u) - int(np.searchsorted(edges, u))) <= 1
         inside = np.abs(edges - u).min() > 1e-6
-        assert not inside or draw(scores, u) == int(np.searchsorted(edges, u))
+        assert not inside or draw(Candidates(scores), u) == int(np.searchsorted(edges, u))
 
 
 @pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2**-53])
@@ -85,7 +93,7 @@ def test_a_removed_token_is_never_drawn(uniform: float) -> None:
     for alone in (0, 1023, 1024, 2999):
         one = scores.copy()
         one[alone] = -5
-        assert draw(one, uniform) == alone
+        assert draw(Candidates(one), uniform) == alone
 
 
 def test_equal_seeds_draw_alike_and_others_do_not() -> None:
@@ -105,14 +113,7 @@ def test_the_draws_of_a_seed_never_change() -> None:
     assert [choose(uniform) for _ in range(6)] == [380, 723, 322, 965, 740, 458]
 
 
-def test_the_likeliest_of_equals_has_the_lowest_id() -> None:
-    assert likeliest(np.array([1, 3, 3, 2], np.float32)) == 1
-
-
-def test_standing_is_the_softmax_and_the_place_among_the_logits() -> None:
-    logits = np.array([2, 5, 5, -np.inf, 1], np.float32)
-    probs = exact(logits)
-    assert standing(logits, 1) == (pytest.approx(probs[1], rel=1e-6), 1)
-    assert standing(logits, 2) == (pytest.approx(probs[2], rel=1e-6), 1)
-    assert standing(logits, 0) == (pytest.approx(probs[0], rel=1e-6), 3)
-    assert standing(logits, 3) == (0.0, 5)
+def test_the_lines_of_a_seed_draw_independently() -> None:
+    lines = [[Draws(70, line).uniform() for _ in range(1)] for line in range(3)]
+    assert len({values[0] for values in lines}) == 3
+    assert Draws(70).uniform() == Draws(70, 0).uniform()

@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers.generation import logits_process as oracle
 
-from pellucid.choose import filters
-from pellucid.choose.filters import FILTERS, Chain, Context
+from pellucid.choose.candidates import Candidates
+from pellucid.choose.chain import Chain
+from pellucid.choose.filters import FILTERS, Context
 from pellucid.choose.parameters import PARAMETERS, parameters
 from pellucid.errors import ParameterError
 
@@ -40,7 +41,12 @@ def context(prompt: list[int], output: list[int], stop_ids: list[int] | None = N
     def ids(values: list[int]) -> npt.NDArray[np.int64]:
         return np.array(values, np.int64)
 
-    return Context(ids(prompt), ids(output), ids(stop_ids or []))
+    return Context(ids(prompt + output), len(prompt), ids(stop_ids or []))
+
+
+def apply(name: str, scores: Floats, seen: Context, value: float) -> Floats:
+    """The scores of the whole vocabulary after a filter."""
+    return FILTERS[name].apply(Candidates(scores), seen, value).dense(len(scores))
 
 
 NOTHING = context([], [])
@@ -80,7 +86,7 @@ def test_scores_are_those_of_transformers(
     for seed in range(3):
         scores = KINDS[kind](np.random.default_rng(seed), size).astype(np.float32)
         before = scores.copy()
-        ours = getattr(filters, name)(scores, NOTHING, value)
+        ours = apply(name, scores, NOTHING, value)
         theirs = run(processor(value), scores, [], dtype)
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, rtol=2e-7)
@@ -92,7 +98,7 @@ def test_scores_are_those_of_transformers(
 def test_the_repetition_penalty_is_that_of_transformers(penalty: float, kind: str) -> None:
     scores = KINDS[kind](np.random.default_rng(1), 50).astype(np.float32)
     prompt, output = [3, 3, 7, 20], [7, 21, 49, 0]
-    ours = filters.repetition_penalty(scores, context(prompt, output), penalty)
+    ours = apply("repetition_penalty", scores, context(prompt, output), penalty)
     processor = oracle.RepetitionPenaltyLogitsProcessor(penalty)
     np.testing.assert_array_equal(ours, run(processor, scores, prompt + output, torch.float32))
 
@@ -101,7 +107,7 @@ def test_the_repetition_penalty_is_that_of_transformers(penalty: float, kind: st
 def test_the_minimum_length_is_that_of_transformers(made: int) -> None:
     scores = np.random.default_rng(1).normal(size=50).astype(np.float32)
     prompt, output = [1, 2], [3] * made
-    ours = filters.min_new_tokens(scores, context(prompt, output, [4, 9]), 3)
+    ours = apply("min_new_tokens", scores, context(prompt, output, [4, 9]), 3)
     processor = oracle.MinNewTokensLengthLogitsProcessor(2, 3, [4, 9])
     np.testing.assert_array_equal(ours, run(processor, scores, prompt + output, torch.float32))
 
@@ -112,10 +118,10 @@ def test_presence_and_frequency_penalties_are_openais_formula_over_the_answer_al
     seen = context([1, 2, 2], [5, 5, 5, 7])
     counts = np.bincount([5, 5, 5, 7], minlength=12)
     np.testing.assert_allclose(
-        filters.frequency_penalty(scores, seen, 0.4), scores - counts * 0.4, rtol=1e-6
+        apply("frequency_penalty", scores, seen, 0.4), scores - counts * 0.4, rtol=1e-6
     )
     np.testing.assert_allclose(
-        filters.presence_penalty(scores, seen, -1.5), scores + (counts > 0) * 1.5, rtol=1e-6
+        apply("presence_penalty", scores, seen, -1.5), scores + (counts > 0) * 1.5, rtol=1e-6
     )
 
 
@@ -132,8 +138,8 @@ def test_tokens_of_equal_score_share_one_fate(
     """As in transformers, but for top_p: there, which of the last equals stay is up to its sort."""
     for seed in range(20):
         scores = tied(seed, 200)
-        kept = set(scores[getattr(filters, name)(scores, NOTHING, value) > -np.inf])
-        removed = set(scores[getattr(filters, name)(scores, NOTHING, value) == -np.inf])
+        kept = set(scores[apply(name, scores, NOTHING, value) > -np.inf])
+        removed = set(scores[apply(name, scores, NOTHING, value) == -np.inf])
         theirs = set(scores[run(processor(value), scores, [], dtype) > -np.inf])
         assert not kept & removed
         assert kept == theirs
@@ -142,10 +148,10 @@ def test_tokens_of_equal_score_share_one_fate(
 def test_a_freezing_temperature_leaves_the_likeliest_token_instead_of_nan() -> None:
     scores = np.array([3, 5, 4.999, -np.inf], np.float32)
     for value in (1e-39, 1e-46, 1e-300):
-        cold = filters.temperature(scores, NOTHING, value)
+        cold = apply("temperature", scores, NOTHING, value)
         assert cold[1] == 0
         assert cold[[0, 2, 3]].max() < -1e30
-    below = filters.temperature(scores - 1000, NOTHING, 1e-38)
+    below = apply("temperature", scores - 1000, NOTHING, 1e-38)
     assert below.argmax() == 1
     assert not np.isnan(below).any()
 
@@ -160,7 +166,7 @@ def test_selecting_from_a_large_vocabulary_equals_sorting_it(name: str, scale: f
     keys = surprise if name == "top_p" else np.abs(surprise - (probs * surprise).sum())
     order = np.argsort(keys)
     for mass in (0.1, 0.9, 0.999):
-        kept = getattr(filters, name)(scores, NOTHING, mass) > -np.inf
+        kept = apply(name, scores, NOTHING, mass) > -np.inf
         fewest = int((np.cumsum(probs[order]) < mass).sum()) + 1
         # float32 keys near the edge may change places; no more than a few in 262,144
         assert abs(int(kept.sum()) - fewest) <= 3
@@ -168,10 +174,10 @@ def test_selecting_from_a_large_vocabulary_equals_sorting_it(name: str, scale: f
 
 
 def test_every_parameter_that_filters_is_a_row_of_the_table() -> None:
-    bound = {name for row in FILTERS for name in row.parameters}
+    bound = {name for row in FILTERS.values() for name in row.parameters}
     assert bound <= set(PARAMETERS)
     assert {row.name for row in PARAMETERS.values() if row.sampling} <= bound
-    assert all(row.doc.endswith(".") for row in FILTERS)
+    assert all(row.doc.endswith(".") for row in FILTERS.values())
 
 
 def test_the_chain_runs_in_the_order_of_transformers() -> None:
@@ -198,13 +204,12 @@ def test_the_chain_runs_in_the_order_of_transformers() -> None:
 def test_the_chain_shows_what_each_filter_leaves() -> None:
     scores = np.array([1, 2, 3, 4], np.float32)
     chain = Chain(parameters(top_k=3, temperature=0.5, top_p=0.5, min_p=0.0))
-    steps = [(row.name, after.tolist()) for row, after in chain.steps(scores, NOTHING)]
+    steps = [(name, after.dense(4).tolist()) for name, after in chain(Candidates(scores), NOTHING)]
     assert steps == [
         ("temperature", [2, 4, 6, 8]),
         ("top_k", [-np.inf, 4, 6, 8]),
         ("top_p", [-np.inf, -np.inf, -np.inf, 8]),
     ]
-    assert chain(scores, NOTHING).tolist() == steps[-1][1]
 
 
 def test_greedy_runs_no_filter_of_draws() -> None:
@@ -222,4 +227,4 @@ def test_a_filter_that_leaves_no_token_is_named_whatever_comes_behind_it(
 ) -> None:
     chain = Chain(parameters(min_new_tokens=5, **others))
     with pytest.raises(ParameterError, match=r"^min_new_tokens: leaves no token"):
-        chain(np.zeros(3, np.float32), context([1], [], [0, 1, 2]))
+        chain(Candidates(np.zeros(3, np.float32)), context([1], [], [0, 1, 2]))

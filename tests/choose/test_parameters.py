@@ -56,6 +56,8 @@ REFUSED = [
     ({"seed": -1, "do_sample": True}, "seed: must be a whole number from 0 to"),
     ({"seed": 2**64, "do_sample": True}, "seed: must be a whole number from 0 to"),
     ({"seed": 1.5, "do_sample": True}, "seed: must be a whole number, not 1.5"),
+    ({"num_return_sequences": 0}, "num_return_sequences: must be a whole number from 1 to 128"),
+    ({"ledger": 1001}, "ledger: must be a whole number from 0 to 1000, not 1001"),
     # the rest
     ({"do_sample": 1}, "do_sample: must be True or False, not 1"),
     ({"do_sample": "yes"}, "do_sample: must be True or False, not 'yes'"),

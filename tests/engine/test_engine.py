@@ -13,6 +13,7 @@ import pytest
 
 from pellucid.choose.parameters import parameters
 from pellucid.choose.strategies import Say, Score, Steps, sample
+from pellucid.choose.task import Task
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Event, Generation
 from pellucid.errors import BackendError, ParameterError
@@ -255,9 +256,12 @@ def test_without_a_tokenizer_there_are_ids_and_no_text() -> None:
 
 def test_the_json_contract() -> None:
     plain = json.loads(json.dumps(spelled("ab", max_new_tokens=2).to_dict()))
-    assert list(plain) == ["text", "ids", "prompt_ids", "finish_reason", "tokens", "seed"]
+    names = "text ids prompt_ids finish_reason tokens seed score alternatives"
+    assert list(plain) == names.split()
     assert (plain["text"], plain["ids"], plain["prompt_ids"]) == ("ab", [97, 98], [1, 2])
-    assert [list(token) for token in plain["tokens"]] == [["id", "text", "prob", "rank"]] * 2
+    assert [list(token) for token in plain["tokens"]] == [
+        ["id", "text", "prob", "rank", "processed_prob"]
+    ] * 2
     assert (plain["finish_reason"], plain["seed"]) == ("length", None)
 
 
@@ -318,12 +322,12 @@ def test_closing_the_stream_frees_what_the_requests_held(engine: Engine) -> None
     held: list[weakref.ref[Any]] = []
     left: list[int] = []
 
-    def watched(root: Any, given: Any) -> Steps:
-        held.append(weakref.ref(root.cache))
+    def watched(task: Task) -> Steps:
+        held.append(weakref.ref(task.root.cache))
         try:
-            yield from sample(root, given)
+            yield from sample(task)
         finally:
-            left.append(root.ids[0])
+            left.append(task.root.ids[0])
 
     stream = engine.run([Request([i], parameters(min_new_tokens=50), watched) for i in (1, 2)])
     next(stream)
@@ -374,21 +378,22 @@ def test_a_branch_kept_from_request_to_request_computes_only_what_is_new(
 # The seam carries other strategies
 
 
-def beams(root: Any, given: Any) -> Steps:
+def beams(task: Task) -> Steps:
     """A plain beam search of two tokens, three beams wide: only to try the seam."""
-    (rows,) = yield Score([root])
-    logs = rows[-1] - np.log(np.exp(rows[-1]).sum())
+    (scored,) = yield Score([task.root])
+    logs = scored.logits[-1] - np.log(np.exp(scored.logits[-1]).sum())
     best = sorted(range(VOCAB), key=lambda t: -logs[t])[:3]
-    branches = [root.fork() for _ in best]
+    branches = [task.root.fork() for _ in best]
     for branch, token in zip(branches, best, strict=True):
         branch.append(token)
     answers = yield Score(branches)
     paths = []
-    for branch, first, (after,) in zip(branches, best, answers, strict=True):
+    for branch, first, answer in zip(branches, best, answers, strict=True):
+        (after,) = answer.logits
         scores = logs[first] + after - np.log(np.exp(after).sum())
         paths.append((float(scores.max()), [*branch.ids[-1:], int(scores.argmax())]))
     for token in max(paths)[1]:
-        yield Say(token, 1.0, 1)
+        yield Say(token, 1.0, 1, 1.0)
 
 
 def test_a_search_over_forks_says_the_path_that_an_exhaustive_search_finds(
@@ -409,11 +414,11 @@ def test_a_search_over_forks_says_the_path_that_an_exhaustive_search_finds(
 
 
 def test_a_strategy_may_ask_for_what_followed_its_last_ids_too(engine: Engine) -> None:
-    def watched(root: Any, given: Any) -> Steps:
-        (rows,) = yield Score([root], rows=2)
+    def watched(task: Task) -> Steps:
+        (scored,) = yield Score([task.root], rows=2)
         expected = [logits_after((1, 2, 3)), logits_after((1, 2, 3, 4))]
-        np.testing.assert_array_equal(rows, expected)
-        yield Say(65, 1.0, 1)
+        np.testing.assert_array_equal(scored.logits, expected)
+        yield Say(65, 1.0, 1, 1.0)
 
     assert engine.generate([Request([1, 2, 3, 4], strategy=watched)])[0].text == "A"
 
@@ -422,30 +427,23 @@ def test_a_draft_is_verified_in_one_pass_and_changes_nothing(model: ToyModel) ->
     prompt = [4, 5]
     truth = greedy_after(prompt, 9)
 
-    def drafting(root: Any, given: Any) -> Steps:
+    def drafting(task: Task) -> Steps:
         """Guess four tokens, of which the third is wrong; keep what the model agrees with."""
-        (rows,) = yield Score([root])
-        said = 0
+        root, said = task.root, 0
         while True:
-            token = int(rows[-1].argmax())
-            root.append(token)
-            said += 1
-            yield Say(token, 1.0, 1)
-            draft = [*truth[said : said + 2], 1, 1]
-            length = len(root.ids)
-            for guess in draft:
-                root.append(guess)
-            (rows,) = yield Score([root], rows=len(draft) + 1)
-            agreed = 0
-            while draft[agreed] == int(rows[agreed].argmax()):
+            (scored,) = yield Score([root], rows=len(root.drafted) + 1)
+            guesses = [*root.drafted, None]
+            for guess, logits in zip(guesses, scored.logits, strict=True):
+                token = int(logits.argmax())
+                root.append(token)
                 said += 1
-                yield Say(draft[agreed], 1.0, 1)
-                agreed += 1
-            root.trim(length + agreed)
-            rows = rows[: agreed + 1]
+                yield Say(token, 1.0, 1, 1.0)
+                if token != guess:
+                    break
+            root.settle()
+            root.drafted = [*truth[said : said + 2], 1, 1]
 
     given = parameters(max_new_tokens=7)
     answer = Engine(model).generate([Request(prompt, given, drafting)])[0]
     assert list(answer.ids) == truth[:7]
-    assert model.passes == [[2], [5], [5], [5]][: len(model.passes)]
-    assert len(model.passes) < 7
+    assert model.passes == [[2], [5], [5]]

@@ -101,6 +101,13 @@ class ByteTokenizer:
     """One token a byte; id 0 ends."""
 
     eos_ids: tuple[int, ...] = (END,)
+    vocab_size = VOCAB
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return list(text.encode())
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes([token_id])
 
     def stream(self) -> ByteDecoder:
         return ByteDecoder()

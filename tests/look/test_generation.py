@@ -12,9 +12,9 @@ from pellucid.look.generation import GenerationView
 from pellucid.look.view import plain
 
 TOKENS = (
-    GeneratedToken(260, " the", 0.5, 1),
-    GeneratedToken(195, "", 0.25, 3),
-    GeneratedToken(169, "é\n", 1.0, 1),
+    GeneratedToken(260, " the", 0.5, 1, 0.5),
+    GeneratedToken(195, "", 0.25, 3, 0.25),
+    GeneratedToken(169, "é\n", 1.0, 1, 1.0),
 )
 GENERATION = Generation(" the é\n", (260, 195, 169), (1, 2), "length", TOKENS, seed=70)
 
@@ -27,7 +27,8 @@ def test_the_json_is_the_contract() -> None:
         "prompt_ids": [1, 2],
         "finish_reason": "length",
     }
-    assert data["tokens"][0] == {"id": 260, "text": " the", "prob": 0.5, "rank": 1}
+    named = {"id": 260, "text": " the", "prob": 0.5, "rank": 1, "processed_prob": 0.5}
+    assert data["tokens"][0] == named
 
 
 def test_it_gives_what_the_generation_gives() -> None:
@@ -80,7 +81,7 @@ def test_an_answer_of_nothing_is_a_view_too(page: Any) -> None:
 
 
 def test_a_long_answer_keeps_its_text_and_cuts_its_table(page: Any) -> None:
-    tokens = (GeneratedToken(1, "word ", 0.5, 1),) * 150
+    tokens = (GeneratedToken(1, "word ", 0.5, 1, 0.5),) * 150
     view = GenerationView(Generation("word " * 150, (1,) * 150, (), "length", tokens))
     assert "… and 50 more tokens" in str(view)
     assert page(view.html()).paragraphs[0] == "word " * 150
@@ -88,7 +89,9 @@ def test_a_long_answer_keeps_its_text_and_cuts_its_table(page: Any) -> None:
 
 def test_a_hostile_answer_is_shown_and_not_obeyed(page: Any, is_harmless: Any) -> None:
     text = "Hi \x1b]0;owned\x07\u202egnp.exe <img src=x onerror=alert(1)> [red]\x9b2J"
-    view = GenerationView(Generation(text, (1,), (), "stop", (GeneratedToken(1, text, 0.5, 1),)))
+    view = GenerationView(
+        Generation(text, (1,), (), "stop", (GeneratedToken(1, text, 0.5, 1, 0.5),))
+    )
     shown = r"Hi \x1b]0;owned\x07\u202egnp.exe <img src=x onerror=alert(1)> [red]\u009b2J"
     assert page(view.html()).paragraphs[0] == shown
     assert plain(view.terminal(), 200).splitlines()[0] == shown

@@ -3,42 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from pellucid.model.cache import KeyValues
 
 
-class Branch:
-    """One growing sequence: its ids, and a cache that holds the first `cache.length` of them."""
+class Follower(Protocol):
+    """What goes along with a branch: a filter's memory, or a second stream beside it."""
 
-    def __init__(self, ids: Sequence[int], cache: KeyValues) -> None:
+    def append(self, token: int) -> None:
+        """The branch has grown by a token."""
+
+    def drop(self, count: int) -> None:
+        """The branch has lost its last `count` tokens, each of which was appended before."""
+
+    def fork(self) -> Self:
+        """What goes along with a fork of the branch."""
+
+
+class Branch:
+    """One growing sequence: its ids, and a cache that holds the first `cache.length` of them.
+
+    `model` says whose cache that is: None for the model that answers, or a drafting one.
+    `drafted` tokens are fed with the next score, but are no part of the sequence yet. `beside` is
+    a second stream, which guidance compares this one with, and which grows with it.
+    """
+
+    def __init__(self, ids: Sequence[int], cache: KeyValues, model: Any = None) -> None:
         self.ids = list(ids)
         self.cache = cache
+        self.model = model
+        self.drafted: list[int] = []
+        self.followers: dict[str, Follower] = {}
+        self.beside: Branch | None = None
+        self._array = np.empty(0, np.int64)
+        self._copied = 0  # so many of the ids are in the array
 
     @property
     def unfed(self) -> list[int]:
         """The ids that the model has not seen yet."""
-        return self.ids[self.cache.length :]
+        known, ids = self.cache.length, len(self.ids)
+        return self.ids[known:] + self.drafted[max(0, known - ids) :]
+
+    @property
+    def array(self) -> npt.NDArray[np.int64]:
+        """The ids, to be read before the branch changes."""
+        if len(self._array) < len(self.ids):
+            grown = np.empty(max(64, 2 * len(self.ids)), np.int64)
+            grown[: self._copied] = self._array[: self._copied]
+            self._array = grown
+        self._array[self._copied : len(self.ids)] = self.ids[self._copied :]
+        self._copied = len(self.ids)
+        return self._array[: self._copied]
 
     def append(self, token: int) -> None:
         """Grow by one token."""
         self.ids.append(token)
+        for follower in self._followers():
+            follower.append(token)
 
-    def trim(self, length: int) -> None:
-        """Forget all but the first `length` ids."""
-        del self.ids[length:]
-        self.cache.trim(min(length, self.cache.length))
+    def drop(self, count: int) -> None:
+        """Forget the last `count` ids."""
+        if not count:
+            return
+        del self.ids[-count:]
+        self._copied = min(self._copied, len(self.ids))
+        self.cache.trim(min(len(self.ids), self.cache.length))
+        for follower in self._followers():
+            follower.drop(count)
+
+    def settle(self) -> None:
+        """Forget what was drafted; the cache keeps of it what the branch has grown by since.
+
+        The last id is left unfed, so that the branch can be scored.
+        """
+        self.drafted = []
+        self.cache.trim(min(self.cache.length, len(self.ids) - 1))
 
     def fork(self) -> Self:
         """A second branch with the same past, which it shares until one of the two grows."""
-        return type(self)(self.ids, self.cache.fork())
+        twin = type(self)(self.ids, self.cache.fork(), self.model)
+        twin.followers = {name: follower.fork() for name, follower in self.followers.items()}
+        twin.beside = self.beside and self.beside.fork()
+        return twin
+
+    def _followers(self) -> list[Follower]:
+        return [*self.followers.values(), *([self.beside] if self.beside else [])]
 
     def become(self, ids: Sequence[int]) -> None:
         """Turn into the branch of other ids, keeping what the cache holds of their common start.
 
-        The last id is always left unfed, so that the branch can be scored.
+        What followed the old ids is forgotten. The last id is always left unfed, so that the branch
+        can be scored.
         """
         limit = min(len(ids) - 1, self.cache.length)
         shared = next((i for i in range(limit) if ids[i] != self.ids[i]), limit)
         self.cache.trim(max(shared, 0))
         self.ids = list(ids)
+        self.drafted, self.followers, self.beside, self._copied = [], {}, None, 0

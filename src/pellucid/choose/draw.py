@@ -1,56 +1,45 @@
-"""Scores -> one token: the likeliest, or a draw; and where a token stands in a distribution."""
+"""Random numbers, and the token that one of them draws."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.choose.vocabulary import block_sums, weigh
-from pellucid.weights.tensor import Floats
-
-Chooser = Callable[[Floats], int]
+from pellucid.choose import vocabulary
+from pellucid.choose.candidates import Candidates
 
 _BLOCK = 1024
 
 
-def likeliest(scores: Floats) -> int:
-    """The token with the highest score; among equals the lowest id."""
-    return int(scores.argmax())
+class Draws:
+    """A stream of random numbers from 0 up to 1, 53 bits each.
 
-
-def drawer(seed: int | None) -> Chooser:
-    """A chooser that draws tokens by the softmax of their scores.
-
-    Each draw takes one number of PCG64, so the n-th draw depends on the seed and n alone. The raw
-    stream is used, which NumPy promises never to change (NEP 19).
+    The raw stream of PCG64 is used, which NumPy promises never to change (NEP 19), so the n-th
+    number depends on the seed, the line and n alone. Each `line` of an answer that draws has a
+    stream of its own, 2**127 numbers from the next.
     """
-    source = np.random.PCG64(seed)
-    return lambda scores: draw(scores, (source.random_raw() >> 11) * 2.0**-53)
+
+    def __init__(self, seed: int | None, line: int = 0) -> None:
+        self._source = np.random.PCG64(seed).jumped(line) if line else np.random.PCG64(seed)
+
+    def uniform(self) -> float:
+        """The next number."""
+        return float((self._source.random_raw() >> 11) * 2.0**-53)
 
 
-def draw(scores: Floats, uniform: float) -> int:
+def draw(candidates: Candidates, uniform: float) -> int:
     """The token at which the cumulative softmax, in order of ids, first exceeds `uniform`.
 
-    >>> draw(np.log(np.array([0.5, 0.25, 0.25], np.float32)), 0.6)
+    >>> draw(Candidates(np.log(np.array([0.5, 0.25, 0.25], np.float32))), 0.6)
     1
     """
-    most = scores.max()
-    sums = block_sums(scores, float(most), _BLOCK)  # first the block, then the token in it
+    # Two steps, the block and then the token in it: a running sum over 262,144 takes 2.5 ms.
+    scores, (most, _) = candidates.scores, candidates.weight
+    sums = vocabulary.block_sums(scores, most, _BLOCK)
     block, rest = _reach(sums, uniform * float(sums.sum()))
-    start = block * _BLOCK
-    token, _ = _reach(np.exp(scores[start : start + _BLOCK] - most), rest)
-    return start + token
-
-
-def standing(logits: Floats, token: int) -> tuple[float, int]:
-    """The probability of a token under the softmax of the logits, and its rank from 1."""
-    most, total = weigh(logits)
-    logit = float(logits[token])
-    rank = 1 if logit == most else 1 + int(np.count_nonzero(logits > logits[token]))
-    return math.exp(logit - most) / total, rank
+    first = block * _BLOCK
+    weights = np.exp(scores[first : first + _BLOCK] - np.float32(most))
+    return candidates.token(first + _reach(weights, rest)[0])
 
 
 def _reach(weights: npt.NDArray[np.floating], goal: float) -> tuple[int, float]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from pellucid.choose.parameters import PARAMETERS, Parameter, parameters
-from pellucid.choose.values import Flag, Ids, Integer, Kind, Number, Texts
+from pellucid.choose.parameters.values import Flag, Ids, Integer, Kind, Number, Texts
 from pellucid.cli.wording import as_typed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -42,7 +42,7 @@ def sampling(command: Command) -> Command:
         dashed = row.name.replace("_", "-")
         flag = f"--{dashed}/--no-{dashed}" if isinstance(row.kind, Flag) else f"--{dashed}"
         option = click.option(
-            flag, row.name, default=None, cls=Row, heading=_heading(row), help=_help(row),
+            flag, row.name, default=None, cls=Row, heading=row.heading, help=_help(row),
             **_kind(row.kind),
         )  # fmt: skip
         command = option(command)
@@ -57,12 +57,6 @@ def generation(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: options.pop(name) for name in PARAMETERS}
     parameters(**given)
     return given
-
-
-def _heading(row: Parameter) -> str:
-    if row.name.endswith("_penalty"):
-        return "Penalties"
-    return "Sampling" if row.sampling or row.name in ("do_sample", "seed") else "Lengths and stops"
 
 
 def _help(row: Parameter) -> str:

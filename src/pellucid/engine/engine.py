@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import GenerationParameters
-from pellucid.choose.strategies import Score, Strategy, sample
-from pellucid.choose.values import shown, whole
+from pellucid.choose.parameters.values import shown, whole
+from pellucid.choose.strategies import Score, Strategy, strategy
+from pellucid.choose.task import Scored, Task, Vocabulary
+from pellucid.engine.answer import Answer, ended
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.running import Running
 from pellucid.errors import ParameterError
@@ -54,13 +56,8 @@ class LanguageModel(Protocol):
         ...
 
 
-class Detokenizer(Protocol):
+class Words(Vocabulary, Protocol):
     """What the engine needs of a tokenizer."""
-
-    @property
-    def eos_ids(self) -> Collection[int]:
-        """The tokens that end an answer."""
-        ...
 
     def stream(self) -> Decoder:
         """A new decoder, for one answer."""
@@ -73,12 +70,13 @@ class Request:
 
     `branch`, if given, is one of an earlier request (or `Engine.new_branch()`): what its cache
     holds of the prompt's start is not computed again, and the branch grows with the answer. It
-    serves one running request at a time.
+    serves one running request at a time. `strategy` is what the parameters ask for unless another
+    is given.
     """
 
     prompt_ids: Sequence[int]
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
-    strategy: Strategy = sample
+    strategy: Strategy | None = None
     branch: Branch | None = None
 
 
@@ -89,7 +87,7 @@ class Engine:
     alone, as far as the model's rows do not depend on their company.
     """
 
-    def __init__(self, model: LanguageModel, tokenizer: Detokenizer | None = None) -> None:
+    def __init__(self, model: LanguageModel, tokenizer: Words | None = None) -> None:
         self.model = model
         self.tokenizer = tokenizer
 
@@ -107,9 +105,12 @@ class Engine:
         running = [self.start(request, index) for index, request in enumerate(requests)]
         return self._run(running)
 
-    def new_branch(self) -> Branch:
-        """An empty branch, to be given to one request after another (a conversation)."""
-        return Branch([], self.model.new_cache())
+    def new_branch(self, ids: Sequence[int] = ()) -> Branch:
+        """A branch that nothing is known of yet, to be given to one request after another."""
+        return Branch(ids, self.model.new_cache())
+
+    def _decoder(self) -> Decoder | None:
+        return self.tokenizer.stream() if self.tokenizer else None
 
     def start(self, request: Request, index: int = 0) -> Running:
         """Check a request and make it ready for `step`. Raises ParameterError."""
@@ -125,8 +126,16 @@ class Engine:
         parameters = given.resolve(len(ids), config.context_length, known)
         root = request.branch or self.new_branch()
         root.become(ids)
-        decoder = self.tokenizer.stream() if self.tokenizer else None
-        return Running(index, root, parameters, request.strategy, decoder)
+        task = Task(
+            root,
+            parameters,
+            ended=lambda ids: ended(ids, parameters, self._decoder()),
+            new_branch=self.new_branch,
+            vocabulary=self.tokenizer,
+        )
+        lines = range(parameters.num_return_sequences or 1)
+        answers = [Answer(parameters, self._decoder()) for _ in lines]
+        return Running(index, task, request.strategy or strategy(parameters), answers)
 
     def step(self, running: Sequence[Running]) -> list[Event]:
         """One pass for all that wait for scores; those that have just started begin."""
@@ -153,27 +162,22 @@ class Engine:
             for request in running:
                 request.close()
 
-    def _score(self, asked: Sequence[Score]) -> list[list[Floats] | None]:
+    def _score(self, asked: Sequence[Score]) -> list[list[Scored] | None]:
         """The answers to what was asked, all from one pass of the model.
 
         None where a long prompt is only partly fed yet: it goes in chunks, so that the answers
         beside it do not wait for the whole of it.
         """
         most = _CHUNK if len(asked) > 1 else None
-        segments = [
-            [_segment(branch, score.rows, most) for branch in score.branches] for score in asked
-        ]
-        if not any(segments):
+        wanted = [(branch, score.rows) for score in asked for branch in _streams(score)]
+        if not wanted:
             return [[] for _ in asked]
-        run = Run([segment for group in segments for segment in group])
+        run = Run([_segment(branch, rows, most) for branch, rows in wanted])
         logits = self.model.forward(run)  # [wanted, vocab]
         counts = [len(s.ids) if s.wanted == "all" else 1 for s in run.segments]
-        parts = iter(np.split(logits, np.cumsum(counts)[:-1]))
-        rows = [[next(parts)[-score.rows :] for _ in score.branches] for score in asked]
-        return [
-            None if any(branch.unfed for branch in score.branches) else group
-            for score, group in zip(asked, rows, strict=True)
-        ]
+        parts = np.split(logits, np.cumsum(counts)[:-1])
+        rows = {id(b): part[-n:] for (b, n), part in zip(wanted, parts, strict=True)}
+        return [_answer(score, rows) for score in asked]
 
 
 def checked_ids(name: str, ids: Sequence[int], vocab_size: int) -> list[int]:
@@ -195,6 +199,24 @@ def check_context(prompt_length: int, context_length: int) -> None:
     if prompt_length >= context_length:
         reason = f"has {prompt_length} tokens; the model's context of {context_length}"
         raise ParameterError("prompt", f"{reason} must hold it and at least one more")
+
+
+def _streams(score: Score) -> Iterator[Branch]:
+    """The branches to be scored, each with the second stream that guidance gave it."""
+    for branch in score.branches:
+        yield branch
+        if branch.beside:
+            yield branch.beside
+
+
+def _answer(score: Score, rows: dict[int, Floats]) -> list[Scored] | None:
+    """What was asked for; None while a branch is not wholly fed."""
+    if any(branch.unfed for branch in _streams(score)):
+        return None
+    return [
+        Scored(rows[id(branch)], rows[id(branch.beside)] if branch.beside else None)
+        for branch in score.branches
+    ]
 
 
 def _segment(branch: Branch, rows: int, most: int | None) -> Segment:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from pellucid.choose.ledger import Ledger
+from pellucid.choose.tree import Tree
 from pellucid.errors import PellucidError
 
 FinishReason = Literal["stop", "length"]
@@ -16,13 +19,31 @@ class GeneratedToken:
 
     `text` is what the token completed: empty for the first part of a character that several
     tokens make up. `prob` and `rank` belong to the model's own distribution, before filters and
-    temperature; rank 1 is the likeliest.
+    temperature; rank 1 is the likeliest. `processed_prob` is the probability after all of these,
+    with which the token was chosen. `ledger` says what each filter did.
     """
 
     id: int
     text: str
     prob: float
     rank: int
+    processed_prob: float
+    ledger: Ledger | None = None
+
+    @property
+    def logprob(self) -> float:
+        """The log-probability in the model's own distribution."""
+        return _log(self.prob)
+
+    @property
+    def processed_logprob(self) -> float:
+        """The log-probability after all filters."""
+        return _log(self.processed_prob)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON contract: id, text, prob, rank, processed_prob."""
+        names = ("id", "text", "prob", "rank", "processed_prob")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,9 @@ class Generation:
     the answer: neither in `text` nor in `ids`. A stop string is cut out of `text`, but the tokens
     that made it were made: `ids` and `tokens` keep them, so that the texts of `tokens` joined are
     `text` and what the stop string cut away. `seed` repeats the draws; None where nothing is
-    drawn.
+    drawn. `score` is what a search ranked the answer by. `alternatives` are the other answers,
+    where several were asked for. `tree` is what a search considered; None where each token was
+    chosen for good.
     """
 
     text: str
@@ -43,19 +66,30 @@ class Generation:
     finish_reason: FinishReason
     tokens: tuple[GeneratedToken, ...]
     seed: int | None = None
+    score: float | None = None
+    alternatives: tuple[Generation, ...] = ()
+    tree: Tree | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON contract: text, ids, prompt_ids, finish_reason, tokens, seed."""
-        plain = asdict(self)
-        return plain | {name: list(plain[name]) for name in ("ids", "prompt_ids", "tokens")}
+        """The JSON contract: text, ids, prompt_ids, finish_reason, tokens, seed, score, ..."""
+        return {
+            "text": self.text,
+            "ids": list(self.ids),
+            "prompt_ids": list(self.prompt_ids),
+            "finish_reason": self.finish_reason,
+            "tokens": [token.to_dict() for token in self.tokens],
+            "seed": self.seed,
+            "score": self.score,
+            "alternatives": [other.to_dict() for other in self.alternatives],
+        }
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to the request with this `index`.
 
-    `text` may be shown now; the texts of all events of a request, joined, are the text of its
-    generation. `token` is the token that was made, if the event is about one. The last event
+    `text` may be shown now; the texts of all events of a request and a `line`, joined, are the text
+    of that answer. `token` is the token that was made, if the event is about one. The last event
     brings either the `generation` or the `error` that ended it.
     """
 
@@ -64,3 +98,8 @@ class Event:
     token: GeneratedToken | None = None
     generation: Generation | None = None
     error: PellucidError | None = None
+    line: int = 0
+
+
+def _log(prob: float) -> float:
+    return math.log(prob) if prob > 0 else -math.inf

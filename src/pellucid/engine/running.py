@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from pellucid.choose.branch import Branch
-from pellucid.choose.parameters import GenerationParameters
-from pellucid.choose.strategies import Say, Score, Strategy
-from pellucid.engine.answer import Answer
-from pellucid.engine.generation import Event
+from pellucid.choose.strategies import Begin, Say, Score, Strategy
+from pellucid.choose.task import Scored, Task
+from pellucid.engine.answer import Answer, Shown
+from pellucid.engine.generation import Event, Generation
 from pellucid.errors import BackendError, PellucidError
-from pellucid.tokens.stream import Decoder
 from pellucid.weights.tensor import Floats
 
 
 class Running:
     """A request between its start and its end.
 
-    `asked` is what its strategy waits for: None before it has begun, and once it has ended. The
-    parameters are resolved: lengths are concrete, and the model's own end tokens among the stops.
+    `asked` is what its strategy waits for: None before it has begun, and once it has ended.
+    `answers` are the lines that it writes; the request is over when all of them are.
     """
 
-    def __init__(
-        self,
-        index: int,
-        root: Branch,
-        parameters: GenerationParameters,
-        strategy: Strategy,
-        decoder: Decoder | None,
-    ) -> None:
+    def __init__(self, index: int, task: Task, strategy: Strategy, answers: list[Answer]) -> None:
         self.index = index
+        self.task = task
         self.begun = False
         self.asked: Score | None = None
-        self._steps = strategy(root, parameters)
-        self._answer = Answer(index, tuple(root.ids), parameters, decoder)
+        self._prompt_ids = tuple(task.root.ids)
+        self._steps = strategy(task)
+        self._answers = answers
 
     def close(self) -> None:
         """End here, without a result; what the strategy holds is freed."""
         self.asked = None
         self._steps.close()
 
-    def advance(self, answers: list[Floats] | None) -> list[Event]:
+    def advance(self, scored: list[Scored] | None) -> list[Event]:
         """Send the strategy what it asked for (None to begin), until it asks again or ends.
 
         What is wrong with this request alone ends it with an event, and disturbs no other.
@@ -50,8 +44,8 @@ class Running:
         self.begun = True
         events: list[Event] = []
         try:
-            check_finite(answers or ())
-            self.asked = self._until_asked(answers, events)
+            check_finite([answer.logits for answer in scored or ()])
+            self.asked = self._until_asked(scored, events)
         except PellucidError as error:
             self.asked = None
             events.append(Event(self.index, error=error))
@@ -59,21 +53,59 @@ class Running:
             self.close()
         return events
 
-    def _until_asked(self, answers: list[Floats] | None, events: list[Event]) -> Score | None:
-        """What the strategy asks next; None if it, or a token that it said, ended the answer."""
-        step = self._step(answers)
-        while isinstance(step, Say):
-            events.append(self._answer.take(step))
-            if events[-1].generation:
+    def _until_asked(self, scored: list[Scored] | None, events: list[Event]) -> Score | None:
+        """What the strategy asks next; None if all its lines are over."""
+        step = self._step(scored)
+        while step is not None and not isinstance(step, Score):
+            if isinstance(step, Begin):
+                self._answers[step.line].score = step.score
+                step = self._step(None)
+                continue
+            over = self._take(step, events)
+            if all(answer.finish_reason for answer in self._answers):
                 return None
-            step = self._step(None)
+            step = self._step(over)
         if step is None:
-            events.append(self._answer.finish("stop"))
+            self._end(events)
         return step
 
-    def _step(self, answers: list[Floats] | None) -> Score | Say | None:
+    def _take(self, say: Say, events: list[Event]) -> bool:
+        """Write a token on its line; whether that line is over now."""
+        answer = self._answers[say.line]
+        self._tell(events, answer.take(say), say.line)
+        return answer.finish_reason is not None
+
+    def _end(self, events: list[Event]) -> None:
+        """End the lines that the strategy has left open."""
+        for line, answer in enumerate(self._answers):
+            if not answer.finish_reason:
+                self._tell(events, answer.finish("stop"), line)
+
+    def _tell(self, events: list[Event], shown: Shown, line: int) -> None:
+        over = all(answer.finish_reason for answer in self._answers)
+        generation = self._generation() if over else None
+        events.append(Event(self.index, shown.text, shown.token, generation, line=line))
+
+    def _generation(self) -> Generation:
+        first, *others = (self._of(answer) for answer in self._answers)
+        tree = self.task.tree if len(self.task.tree.nodes) > 1 else None
+        return replace(first, alternatives=tuple(others), tree=tree)
+
+    def _of(self, answer: Answer) -> Generation:
+        assert answer.finish_reason
+        return Generation(
+            text=answer.text,
+            ids=tuple(token.id for token in answer.tokens),
+            prompt_ids=self._prompt_ids,
+            finish_reason=answer.finish_reason,
+            tokens=tuple(answer.tokens),
+            seed=self.task.parameters.seed,
+            score=answer.score,
+        )
+
+    def _step(self, sent: list[Scored] | bool | None) -> Score | Say | Begin | None:
         try:
-            return next(self._steps) if answers is None else self._steps.send(answers)
+            return next(self._steps) if sent is None else self._steps.send(sent)
         except StopIteration:
             return None
 

@@ -27,7 +27,7 @@ class GenerationView(View):
     `pieces`, where given, are the bytes of each token, and show what its text cannot: part of a
     character.
 
-    >>> token = GeneratedToken(1005, " Too", 0.25, 2)
+    >>> token = GeneratedToken(1005, " Too", 0.25, 2, 0.25)
     >>> GenerationView(Generation(" Too", (1005,), (51,), "length", (token,)))
      Too
     <BLANKLINE>
@@ -72,7 +72,9 @@ class GenerationView(View):
         return self.generation.seed
 
     def to_dict(self) -> dict[str, Any]:
-        """`text, ids, prompt_ids, finish_reason, tokens[] {id, text, prob, rank}, seed`."""
+        """text, ids, prompt_ids, finish_reason, seed, score, alternatives, and tokens[] with id, text,
+        prob, rank, processed_prob.
+        """
         return self.generation.to_dict()
 
     def terminal(self) -> RenderableType:

@@ -1,44 +1,26 @@
-"""The table of generation parameters: names, allowed values, what each does, and how they combine.
-
-Names are those of transformers' GenerationConfig, and OpenAI's where transformers has none.
-Validation, the options of the command line and the documentation are read from this table.
-"""
+"""All generation parameters together: how they are given, checked, and resolved for a prompt."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from pellucid.choose.values import MANY_TOKENS, Flag, Ids, Integer, Kind, Number, Texts, shown
+from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
+from pellucid.choose.parameters.lengths import Lengths
+from pellucid.choose.parameters.penalties import Penalties
+from pellucid.choose.parameters.sampling import Sampling
+from pellucid.choose.parameters.search import Search
+from pellucid.choose.parameters.table import Parameter
+from pellucid.choose.parameters.values import shown
 from pellucid.errors import ParameterError
 
-DEFAULT_NEW_TOKENS = 256  # when no length is given; a base model may never stop by itself
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A row of the table.
-
-    `kind` says which values are allowed (`str(kind)` in words) and checks them. `neutral` is the
-    value that leaves everything as it is, as if nothing were given; None where there is no such
-    value. `sampling` marks what acts only on a draw: giving it asks for sampling.
-    """
-
-    name: str
-    kind: Kind
-    doc: str
-    neutral: float | None = None
-    sampling: bool = False
-
-
-def _row(kind: Kind, doc: str, **more: Any) -> Any:
-    return field(default=None, metadata={"kind": kind, "doc": doc, **more})
+GROUPS = (Lengths, Penalties, Sampling, Search, Account)  # in the order of the help
 
 
 @dataclass(frozen=True, repr=False)
-class GenerationParameters:
+class GenerationParameters(Account, Search, Sampling, Penalties, Lengths):
     """How a text is to be continued. None means not given; nothing given means greedy.
 
     Each field is a row of `PARAMETERS`. Values are checked when the object is made, and so is
@@ -46,85 +28,14 @@ class GenerationParameters:
     generation_config.json has no say here, so that the same call means the same for every model.
     """
 
-    max_new_tokens: int | None = _row(
-        Integer(1, MANY_TOKENS),
-        f"generate at most this many tokens; {DEFAULT_NEW_TOKENS} when no length is given",
-    )
-    max_length: int | None = _row(
-        Integer(1, MANY_TOKENS), "prompt and answer together have at most this many tokens"
-    )
-    min_new_tokens: int | None = _row(
-        Integer(0, MANY_TOKENS),
-        "no stop token before this many tokens, and no stop string in their text",
-        neutral=0,
-    )
-    min_length: int | None = _row(
-        Integer(0, MANY_TOKENS),
-        "like min_new_tokens, but counted with the prompt",
-        neutral=0,
-    )
-    stop: tuple[str, ...] | None = _row(Texts(), "end before this text appears in the answer")
-    stop_token_ids: tuple[int, ...] | None = _row(
-        Ids(), "end at this token, as at the model's own end tokens"
-    )
-    repetition_penalty: float | None = _row(
-        Number(0.001, 1000),
-        "divide positive logits (multiply negative ones) of tokens in prompt or answer by this; "
-        "above 1 discourages repetition",
-        neutral=1.0,
-    )
-    presence_penalty: float | None = _row(
-        Number(-2, 2), "subtract this from the logit of each token in the answer", neutral=0.0
-    )
-    frequency_penalty: float | None = _row(
-        Number(-2, 2),
-        "subtract this from the logit of a token for each time it stands in the answer",
-        neutral=0.0,
-    )
-    do_sample: bool | None = _row(
-        Flag(), "draw each token by its probability instead of taking the likeliest"
-    )
-    temperature: float | None = _row(
-        Number(0, 1_000_000),
-        "divide the logits by this: below 1 favours likely tokens, above 1 evens out; 0 is greedy",
-        neutral=1.0,
-        sampling=True,
-    )
-    top_k: int | None = _row(
-        Integer(0, MANY_TOKENS),
-        "draw from this many likeliest tokens; 0 means all",
-        neutral=0,
-        sampling=True,
-    )
-    top_p: float | None = _row(
-        Number(0, 1, above=True),
-        "draw from the fewest likeliest tokens that together have this probability",
-        neutral=1.0,
-        sampling=True,
-    )
-    min_p: float | None = _row(
-        Number(0, 1),
-        "draw from tokens at least this fraction as probable as the likeliest",
-        neutral=0.0,
-        sampling=True,
-    )
-    typical_p: float | None = _row(
-        Number(0, 1, above=True),
-        "draw from the tokens whose surprise is nearest to the expected, up to this probability",
-        neutral=1.0,
-        sampling=True,
-    )
-    seed: int | None = _row(
-        Integer(0, 2**64 - 1), "repeat the draws of an earlier run; drawn and reported when absent"
-    )
-
     def __post_init__(self) -> None:
         for row in PARAMETERS.values():
             value = getattr(self, row.name)
             if value is not None:
                 object.__setattr__(self, row.name, row.kind.check(row.name, value))
         _check_sampling(self)
-        _check_lengths(self)
+        _check_needs(self)
+        self.check_lengths()
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.given().items())
@@ -159,7 +70,7 @@ class GenerationParameters:
         are joined with the model's `end_ids`; a seed is drawn from the system if one is needed.
         Raises ParameterError for a length that this prompt makes impossible.
         """
-        most = _most_tokens(self, prompt_length, context_length)
+        most = self.most_tokens(prompt_length, context_length)
         least = self.min_new_tokens or max((self.min_length or 0) - prompt_length, 0)
         name = "min_new_tokens" if self.min_new_tokens else "min_length"
         if least > most:
@@ -177,11 +88,14 @@ class GenerationParameters:
             min_length=None,
             stop_token_ids=ends or None,
             seed=seed,
+            ledger=DEFAULT_LEDGER if self.ledger is None else self.ledger,
         )
 
 
 PARAMETERS: dict[str, Parameter] = {
-    f.name: Parameter(f.name, **f.metadata) for f in fields(GenerationParameters)
+    f.name: Parameter(f.name, group.heading, **f.metadata)
+    for group in GROUPS
+    for f in fields(group)
 }
 
 
@@ -237,23 +151,9 @@ def _check_sampling(p: GenerationParameters) -> None:
         raise ParameterError("seed", "has no effect without sampling; give do_sample=True too")
 
 
-def _check_lengths(p: GenerationParameters) -> None:
-    """Refuse two ways to say one length, and a least above a most."""
-    for total, new in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-        if getattr(p, total) is not None and getattr(p, new) is not None:
-            raise ParameterError(total, f"excludes {new}: give one of the two")
-    for least, most in (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens")):
-        low, high = getattr(p, least), getattr(p, most)
-        if low is not None and high is not None and low > high:
-            raise ParameterError(least, f"must be at most {most}, {high}, not {low}")
-
-
-def _most_tokens(p: GenerationParameters, prompt_length: int, context_length: int) -> int:
-    """How many tokens may follow the prompt: prompt and answer fill at most the context."""
-    most = p.max_new_tokens or DEFAULT_NEW_TOKENS
-    if p.max_length is not None:
-        most = p.max_length - prompt_length
-        if most <= 0:
-            reason = f"{p.max_length} leaves no room: the prompt alone has {prompt_length} tokens"
-            raise ParameterError("max_length", reason)
-    return min(most, context_length - prompt_length)
+def _check_needs(p: GenerationParameters) -> None:
+    """Refuse what has an effect only beside another, which is not there."""
+    for name, value in p.given().items():
+        row = PARAMETERS[name]
+        if row.needs and value != row.neutral and not any(p.acts(other) for other in row.needs):
+            raise ParameterError(name, f"has no effect without {' or '.join(row.needs)}")

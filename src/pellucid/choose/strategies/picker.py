@@ -1,0 +1,56 @@
+"""Choosing the next token of a branch: filters, then the likeliest or a draw, and an account."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pellucid.choose.branch import Branch
+from pellucid.choose.candidates import Candidates
+from pellucid.choose.draw import Draws, draw
+from pellucid.choose.filters import Context
+from pellucid.choose.ledger import Ledger, account
+from pellucid.choose.strategies.steps import Say
+from pellucid.choose.task import Scored, Task
+
+
+class Picker:
+    """Chooses for one line of an answer: its draws are a stream of their own."""
+
+    def __init__(self, task: Task, line: int = 0) -> None:
+        self.task = task
+        self.line = line
+        sampling = task.parameters.sampling
+        self.draws = Draws(task.parameters.seed, line) if sampling else None
+
+    def steps(self, branch: Branch, scored: Scored, row: int = -1) -> list[tuple[str, Candidates]]:
+        """The model's own candidates after a branch, then what each filter leaves of them."""
+        own = Candidates(scored.logits[row])
+        beside = None if scored.beside is None else scored.beside[row]
+        task = self.task
+        context = Context(branch.array, task.prompt_length, task.stop_ids, beside, self.draws)
+        return [("model", own), *task.chain(own, context, branch)]
+
+    def pick(self, branch: Branch, scored: Scored, row: int = -1) -> Say:
+        """The next token of a branch, by a row of what the model says of it."""
+        steps = self.steps(branch, scored, row)
+        last = steps[-1][1]
+        uniform = self.draws.uniform() if self.draws else None
+        token = draw(last, uniform) if uniform is not None else int(last.leading(1)[0])
+        return self.account(steps, token, uniform)
+
+    def account(
+        self, steps: list[tuple[str, Candidates]], token: int, uniform: float | None = None
+    ) -> Say:
+        """A token as it was chosen after these steps."""
+        own, last = steps[0][1], steps[-1][1]
+        size = self.task.parameters.ledger
+        ledger = account(steps, token, uniform, size) if size else None
+        one = np.array([token])
+        (prob,), (processed,) = own.probs_of(one), last.probs_of(one)
+        rank = _rank(ledger) if ledger else int(own.ranks_of(own.scores_of(one))[0])
+        return Say(token, float(prob), rank, float(processed), ledger, self.line)
+
+
+def _rank(ledger: Ledger) -> int:
+    (place,) = np.flatnonzero(ledger.ids == ledger.token)
+    return int(ledger.entries[0].ranks[place])

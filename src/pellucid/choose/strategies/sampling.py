@@ -1,0 +1,28 @@
+"""One token after the other: the likeliest, or a draw; one answer, or several side by side."""
+
+from __future__ import annotations
+
+from pellucid.choose.strategies.picker import Picker
+from pellucid.choose.strategies.steps import Score, Steps
+from pellucid.choose.task import Task
+
+
+def sample(task: Task) -> Steps:
+    """Grow the root; with `num_return_sequences`, forks of it beside each other.
+
+    The first is what it would be alone. What the parameters make greedy is the same in all.
+    """
+    count = task.parameters.num_return_sequences or 1
+    task.chain.follow(task.root, task)
+    (scored,) = yield Score([task.root])
+    branches = [task.root, *(task.root.fork() for _ in range(count - 1))]
+    pickers = [Picker(task, line) for line in range(count)]
+    growing = dict.fromkeys(range(count), scored)
+    while growing:
+        for line, scored in list(growing.items()):
+            say = pickers[line].pick(branches[line], scored)
+            branches[line].append(say.token)
+            if (yield say):
+                del growing[line]
+        answers = yield Score([branches[line] for line in growing])
+        growing = dict(zip(growing, answers, strict=True))

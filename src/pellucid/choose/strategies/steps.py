@@ -1,0 +1,60 @@
+"""What a strategy asks for and says: the whole of its language.
+
+A strategy is a generator. It yields `Score` and is sent a `Scored` for each branch; it yields `Say`
+and is sent whether that line of the answer is over. The engine gathers what all running strategies
+ask into one pass, ends a line at a stop or at its length, closes the generator when all lines are
+over, and computes only ids that a branch's cache does not hold yet; so forking and dropping costs
+no second computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pellucid.choose.branch import Branch
+from pellucid.choose.ledger import Ledger
+from pellucid.choose.task import Task
+
+
+@dataclass(frozen=True)
+class Score:
+    """Asks for the logits that follow each branch; each must have unfed ids.
+
+    `rows` of them: the last is what follows the whole branch, with what is drafted, those before it
+    what followed its last ids.
+    """
+
+    branches: Sequence[Branch]
+    rows: int = 1
+
+
+@dataclass(frozen=True)
+class Say:
+    """Emits a token of the answer.
+
+    `prob` is the token's probability under the model's own distribution: the softmax of the
+    logits before any filter or temperature. `rank` is its place there, 1 for the likeliest; equal
+    logits share the better rank. `processed_prob` is its probability after all filters, where it
+    was chosen. `line` is the answer it belongs to, when several are returned.
+    """
+
+    token: int
+    prob: float
+    rank: int
+    processed_prob: float
+    ledger: Ledger | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Says that a line begins which a search has found, and how it scored there."""
+
+    line: int
+    score: float
+
+
+Steps = Generator[Score | Say | Begin, Any, None]
+Strategy = Callable[[Task], Steps]
