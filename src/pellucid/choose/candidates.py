@@ -1,4 +1,4 @@
-"""What may be chosen: tokens with scores, all of the vocabulary at first, and fewer after filters."""
+"""What may be chosen: tokens and their scores, the whole vocabulary at first."""
 
 from __future__ import annotations
 

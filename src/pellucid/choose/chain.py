@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pellucid.choose.branch import Branch
 from pellucid.choose.candidates import Candidates
-from pellucid.choose.filters import FILTERS, ORDER, Context, Filter
+from pellucid.choose.filters import FILTERS, ORDER, Context
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.errors import ParameterError
 
@@ -31,21 +30,17 @@ class Chain:
             if row.state:
                 branch.followers[row.name] = row.state(task, *self._values[row.name])
 
-    def steps(
-        self, candidates: Candidates, context: Context, branch: Branch | None = None
-    ) -> Iterator[tuple[Filter, Candidates]]:
-        """Each filter with what it leaves. Those that remember need the branch."""
-        for row in self.filters:
-            state = [branch.followers[row.name]] if branch and row.state else []
-            candidates = row.apply(candidates, context, *state, *self._values[row.name])
-            yield row, candidates
-
     def __call__(
         self, candidates: Candidates, context: Context, branch: Branch | None = None
     ) -> list[tuple[str, Candidates]]:
-        """What each filter leaves, by its name; ParameterError at the first that leaves nothing."""
+        """What each filter leaves, by its name. Those that remember need the branch.
+
+        Raises ParameterError at the first filter that leaves nothing.
+        """
         steps = []
-        for row, candidates in self.steps(candidates, context, branch):
+        for row in self.filters:
+            state = [branch.followers[row.name]] if branch and row.state else []
+            candidates = row.apply(candidates, context, *state, *self._values[row.name])
             if candidates.empty:
                 raise ParameterError(row.name, "leaves no token to choose from; loosen it")
             steps.append((row.name, candidates))

@@ -72,9 +72,7 @@ class GenerationView(View):
         return self.generation.seed
 
     def to_dict(self) -> dict[str, Any]:
-        """text, ids, prompt_ids, finish_reason, seed, score, alternatives, and tokens[] with id, text,
-        prob, rank, processed_prob.
-        """
+        """The JSON contract: docs/json.md."""
         return self.generation.to_dict()
 
     def terminal(self) -> RenderableType:

@@ -1,4 +1,4 @@
-"""The filters: candidates in, candidates out, each with a row of the table and a line of the ledger.
+"""The filters: candidates in, candidates out; each has a row of the table, a line of the ledger.
 
 A file here is a group of filters with its `ROWS`; `ORDER` says in which order they are applied.
 """
