@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from pellucid.backends import _native
 from pellucid.choose import vocabulary
-from pellucid.choose.filters import _edge
+from pellucid.choose.filters.truncation import _edge
 
 Floats = npt.NDArray[np.float32]
 

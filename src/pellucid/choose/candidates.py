@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.choose import vocabulary
+from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
-Ids = npt.NDArray[np.int64]
 REMOVED = np.float32(-np.inf)
 
 _FEW = 4  # when a fourth of the tokens or fewer are left, the others are dropped
@@ -47,6 +47,13 @@ class Candidates:
         left = np.full_like(self.scores, REMOVED)
         left[places] = self.scores[places]
         return self.rescored(left)
+
+    def reaching(self, keys: Floats, edge: float) -> Candidates:
+        """Those whose key reaches the edge, of keys `[len(scores)]`."""
+        places = vocabulary.at_least(keys, edge)
+        if len(places) * _FEW <= len(self.scores):
+            return self.keep(places)
+        return self.rescored(vocabulary.keep(self.scores, keys, edge))
 
     def where(self, kept: npt.NDArray[np.bool_]) -> Candidates:
         """Those where `kept` is true."""

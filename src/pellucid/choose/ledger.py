@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.choose.candidates import REMOVED, Candidates, Ids
+from pellucid.choose.candidates import REMOVED, Candidates
+from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 Probs = npt.NDArray[np.float64]

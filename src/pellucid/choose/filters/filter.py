@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pellucid.choose.branch import Follower
-from pellucid.choose.candidates import Candidates, Ids
+from pellucid.choose.candidates import Candidates
+from pellucid.choose.vocabulary import Ids
 from pellucid.choose.draw import Draws
 from pellucid.weights.tensor import Floats
 

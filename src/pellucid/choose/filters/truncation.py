@@ -5,15 +5,17 @@ Among equal scores none prefers one: what is equal to the last token kept is kep
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from pellucid.choose import vocabulary
-from pellucid.choose.candidates import REMOVED, Candidates
+from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
+from pellucid.choose.vocabulary import TAILS, at_least, leading, tails, weights
 from pellucid.weights.tensor import Floats
 
-_SHORT = 1024  # so few keys are sorted faster than selected from
-_NEAR = (6.0, 9.0)  # in nats: what is 8,000 times less likely than the first seldom matters
+_SHORT = 4096  # so few keys are sorted faster than looked through once more
+_NATS = np.array([0.5, 1, 2, 4, 8, 16, 32, 64, 104], np.float32)  # below the first
 
 
 def temperature(candidates: Candidates, context: Context, value: float) -> Candidates:
@@ -32,10 +34,9 @@ def top_k(candidates: Candidates, context: Context, k: int) -> Candidates:
 
     Fan et al. 2018, arXiv:1805.04833.
     """
-    if k >= len(candidates.scores):
-        return candidates
-    last = vocabulary.leading(candidates.scores, k)[-1]
-    return candidates.keep(vocabulary.at_least(candidates.scores, candidates.scores[last]))
+    scores = candidates.scores
+    first = leading(scores, k)
+    return candidates.reaching(scores, scores[first[-1]]) if len(first) == k else candidates
 
 
 def top_p(candidates: Candidates, context: Context, p: float) -> Candidates:
@@ -43,17 +44,8 @@ def top_p(candidates: Candidates, context: Context, p: float) -> Candidates:
 
     Holtzman et al. 2019, arXiv:1904.09751.
     """
-    scores, (most, total) = candidates.scores, candidates.weight
-    for nats in _NEAR:
-        near = scores[vocabulary.at_least(scores, np.float32(most - nats))]
-        weights = np.exp(near - np.float32(most))
-        if weights.sum(dtype=np.float64) >= p * total:
-            break
-    else:
-        near = scores[scores > REMOVED]
-        weights = np.exp(near - np.float32(most))
-    edge = _edge(-near, weights, p * total)
-    return candidates.keep(vocabulary.at_least(scores, -edge))
+    each, total = weights(candidates.scores)
+    return candidates.reaching(candidates.scores, _edge(candidates.scores, each, p * total))
 
 
 def min_p(candidates: Candidates, context: Context, fraction: float) -> Candidates:
@@ -61,8 +53,8 @@ def min_p(candidates: Candidates, context: Context, fraction: float) -> Candidat
 
     Nguyen et al. 2024, arXiv:2407.01082.
     """
-    scores, most = candidates.scores, np.float32(candidates.weight[0])
-    return candidates.where(np.exp(scores - most) >= np.float32(fraction))
+    least = candidates.weight[0] + math.log(fraction)
+    return candidates.reaching(candidates.scores, least)
 
 
 def typical_p(candidates: Candidates, context: Context, p: float) -> Candidates:
@@ -71,30 +63,38 @@ def typical_p(candidates: Candidates, context: Context, p: float) -> Candidates:
     Locally typical sampling (Meister et al. 2022, arXiv:2202.00666). Surprise is the negative
     log-probability, and its expectation is the entropy of the scores as they come in.
     """
-    scores, (most, total) = candidates.scores, candidates.weight
-    alive = np.flatnonzero(scores > REMOVED)
-    shifted = scores[alive] - np.float32(most)
-    weights = np.exp(shifted)
-    entropy = np.log(total) - np.dot(weights, shifted) / total
-    distance = np.abs(np.float32(np.log(total) - entropy) - shifted)
-    return candidates.keep(alive[distance <= _edge(distance, weights, p * total)])
+    scores = candidates.scores
+    each, total = weights(scores)
+    nearness = scores - scores.max()  # in place from here: memory for a temporary takes longer
+    np.maximum(nearness, -_NATS[-1], out=nearness)  # where nothing weighs anything, if removed
+    nearness -= np.float32(np.dot(each, nearness) / total)  # log(total) less the entropy
+    np.negative(np.abs(nearness, out=nearness), out=nearness)
+    return candidates.reaching(nearness, _edge(nearness, each, p * total))
 
 
-def _edge(keys: Floats, weights: Floats, wanted: float) -> np.float32:
-    """The last key of the shortest run, in rising order, that weighs as much as is wanted.
+def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
+    """The last key of the shortest run, from the highest key down, that weighs as much as wanted.
 
-    A selection, not a sort: whichever half holds the edge is halved again until it is short.
+    A selection, not a sort: each pass tells which of some ranges of keys holds the edge, until few
+    are in it. What is more than _NATS[-1] below the highest key must weigh nothing.
     """
-    while len(keys) > _SHORT:
-        order = np.argpartition(keys, len(keys) // 2)
-        first, rest = order[: len(keys) // 2], order[len(keys) // 2 :]
-        held = weights[first].sum(dtype=np.float64)
-        side = first if held >= wanted else rest
-        wanted -= 0.0 if side is first else held
-        keys, weights = keys[side], weights[side]
-    order = np.argsort(keys)
-    before = int((np.cumsum(weights[order], dtype=np.float64) < wanted).sum())
-    return np.float32(keys[order[min(before, len(order) - 1)]])
+    top = keys.max()
+    grid = np.append(np.nextafter(top, np.float32(np.inf)), top - _NATS)  # falling
+    high, low, above = grid[0], grid[-1], 0.0
+    reach_high, reach_low = 0, len(keys)  # how many keys do
+    while reach_low - reach_high > _SHORT and np.nextafter(low, high) < high:
+        sums, counts = tails(keys, weights, grid[1:-1].tolist())
+        at = int(np.searchsorted(sums, wanted))
+        high, low = grid[at], grid[at + 1]
+        if at > 0:
+            above, reach_high = sums[at - 1], counts[at - 1]
+        if at < TAILS:
+            reach_low = counts[at]
+        grid = np.linspace(float(high), float(low), TAILS + 2).astype(np.float32)
+    inside = at_least(keys, low, below=high)
+    order = inside[np.argsort(-keys[inside])]
+    run = above + np.cumsum(weights[order], dtype=np.float64)
+    return float(keys[order[min(int(np.searchsorted(run, wanted)), len(order) - 1)]])
 
 
 ROWS = (
