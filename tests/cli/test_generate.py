@@ -43,7 +43,7 @@ def test_a_terminal_shows_the_text_dimmed_before_it_and_the_seed_after(
 def test_a_terminal_hears_why_an_answer_ends_where_nobody_asked_it_to(
     asked: list[str], said: bool, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pellucid.choose.parameters.DEFAULT_NEW_TOKENS", 3)
+    monkeypatch.setattr("pellucid.choose.parameters.lengths.DEFAULT_NEW_TOKENS", 3)
     assert run("generate", TEXT, *asked).err == ""  # no terminal
     monkeypatch.setattr("pellucid.cli.generate.sys", Terminal())
     told = "cut after 3 tokens: --max-new-tokens or the context ends here"
@@ -62,8 +62,10 @@ def test_an_answer_cannot_steer_a_terminal_and_reaches_a_pipe_as_it_is(
 
 def test_json_has_the_whole_answer(run: Run) -> None:
     found = run("generate", TEXT, "--max-new-tokens", "3", "--json").json()
-    assert list(found) == ["text", "ids", "prompt_ids", "finish_reason", "tokens", "seed"]
-    assert [list(token) for token in found["tokens"]] == [["id", "text", "prob", "rank"]] * 3
+    names = "text ids prompt_ids finish_reason tokens seed score alternatives"
+    assert list(found) == names.split()
+    of_token = ["id", "text", "prob", "rank", "processed_prob"]
+    assert [list(token) for token in found["tokens"]] == [of_token] * 3
     assert found["text"] + "\n" == run("generate", TEXT, "--max-new-tokens", "3").out
 
 

@@ -28,8 +28,8 @@ class Candidates:
     what works on the few that a filter left is nearly free.
 
     >>> some = Candidates(np.float32([3, 1, 2, 0])).keep(np.array([0, 2]))
-    >>> some.dense(4), some.probs_of(np.array([0, 1]))
-    (array([ 3., -inf,  2., -inf], dtype=float32), array([0.73105858, 0.        ]))
+    >>> some.dense(4).tolist(), some.probs_of(np.array([0, 1])).round(4).tolist()
+    ([3.0, -inf, 2.0, -inf], [0.7311, 0.0])
     """
 
     scores: Floats

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from pellucid.choose.branch import Branch
-from pellucid.choose.vocabulary import Ids
 from pellucid.choose.chain import Chain
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.tree import Tree
+from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 

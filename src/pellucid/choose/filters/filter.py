@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pellucid.choose.branch import Follower
 from pellucid.choose.candidates import Candidates
-from pellucid.choose.vocabulary import Ids
 from pellucid.choose.draw import Draws
+from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 
