@@ -78,3 +78,8 @@ class Scored:
 
     logits: Floats
     beside: Floats | None = None
+
+    @property
+    def streams(self) -> list[Floats]:
+        """The logits of all streams."""
+        return [self.logits] if self.beside is None else [self.logits, self.beside]

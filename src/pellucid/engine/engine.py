@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -118,12 +118,13 @@ class Engine:
         ids = checked_ids("prompt_ids", request.prompt_ids, config.vocab_size)
         check_context(len(ids), config.context_length)
         given = request.parameters
-        checked_ids("stop_token_ids", given.stop_token_ids or (), config.vocab_size)
+        for name, named in given.tokens():
+            checked_ids(name, named, config.vocab_size)
         if given.stop and not self.tokenizer:
             raise ParameterError("stop", "needs a tokenizer, and this engine has none")
         ends = self.tokenizer.eos_ids if self.tokenizer else ()
         known = [token for token in ends if token < config.vocab_size]
-        parameters = given.resolve(len(ids), config.context_length, known)
+        parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
         root = request.branch or self.new_branch()
         root.become(ids)
         task = Task(
@@ -169,18 +170,18 @@ class Engine:
         beside it do not wait for the whole of it.
         """
         most = _CHUNK if len(asked) > 1 else None
-        wanted = [(branch, score.rows) for score in asked for branch in _streams(score)]
+        wanted = [(part, score.rows) for score in asked for part in _segments(score, most)]
         if not wanted:
             return [[] for _ in asked]
-        run = Run([_segment(branch, rows, most) for branch, rows in wanted])
-        logits = self.model.forward(run)  # [wanted, vocab]
-        counts = [len(s.ids) if s.wanted == "all" else 1 for s in run.segments]
+        segments = [segment for (_, segment), _ in wanted]
+        logits = self.model.forward(Run(segments))  # [wanted, vocab]
+        counts = [len(s.ids) if s.wanted == "all" else 1 for s in segments]
         parts = np.split(logits, np.cumsum(counts)[:-1])
-        rows = {id(b): part[-n:] for (b, n), part in zip(wanted, parts, strict=True)}
+        rows = {id(b): part[-n:] for ((b, _), n), part in zip(wanted, parts, strict=True)}
         return [_answer(score, rows) for score in asked]
 
 
-def checked_ids(name: str, ids: Sequence[int], vocab_size: int) -> list[int]:
+def checked_ids(name: str, ids: Iterable[int], vocab_size: int) -> list[int]:
     """The ids as ints, or ParameterError for the first that the vocabulary does not have."""
     checked = []
     for place, given in enumerate(ids):
@@ -219,10 +220,18 @@ def _answer(score: Score, rows: dict[int, Floats]) -> list[Scored] | None:
     ]
 
 
-def _segment(branch: Branch, rows: int, most: int | None) -> Segment:
-    """What one pass takes of a branch: all that is unfed, or `most` ids of it."""
-    unfed = branch.unfed
-    assert len(unfed) >= rows > 0, "a branch is scored for ids that the model has not seen"
-    if most and len(unfed) > most + rows:  # the rows that were asked for come in one pass
-        return Segment(unfed[:most], branch.cache)
-    return Segment(unfed, branch.cache, "last" if rows == 1 else "all")
+def _segments(score: Score, most: int | None) -> Iterator[tuple[Branch, Segment]]:
+    """What one pass takes of what is to be scored: all that is unfed, or `most` ids of a branch.
+
+    The rows asked for come in one pass, those of all branches together: until the longest of them
+    is near its end, the others keep as many ids unfed.
+    """
+    streams = list(_streams(score))
+    long = most is not None and any(len(branch.unfed) > most + score.rows for branch in streams)
+    for branch in streams:
+        unfed = branch.unfed
+        assert len(unfed) >= score.rows > 0, "a branch is scored for ids that are fed already"
+        if not long:
+            yield branch, Segment(unfed, branch.cache, "last" if score.rows == 1 else "all")
+        elif part := unfed[: -score.rows][:most]:
+            yield branch, Segment(part, branch.cache)

@@ -44,7 +44,7 @@ class Running:
         self.begun = True
         events: list[Event] = []
         try:
-            check_finite([answer.logits for answer in scored or ()])
+            check_finite([rows for answer in scored or () for rows in answer.streams])
             self.asked = self._until_asked(scored, events)
         except PellucidError as error:
             self.asked = None

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol
 
 from pellucid.errors import ParameterError
 
@@ -15,6 +15,13 @@ MANY_TOKENS = 2**31 - 1  # beyond any context; keeps lengths within what every b
 _MOST_STOPS = 64
 _LONGEST_STOP = 4096
 _MOST_IDS = 4096
+
+
+class Kind(Protocol):
+    """Which values a parameter may have; `str()` says it in words."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value in its plain form, which `check` leaves as it is; else ParameterError."""
 
 
 def shown(value: object) -> str:
@@ -112,7 +119,7 @@ class Texts:
 
     def check(self, name: str, value: Any) -> tuple[str, ...]:
         """The texts as a tuple, or ParameterError."""
-        texts = (value,) if isinstance(value, str) else _listed(name, value, _MOST_STOPS)
+        texts = (value,) if isinstance(value, str) else listed(name, value, _MOST_STOPS)
         return tuple(self._check_one(name, text) for text in texts)
 
     def _check_one(self, name: str, text: object) -> str:
@@ -120,34 +127,74 @@ class Texts:
             raise ParameterError(name, f"must hold texts, not {shown(text)}")
         if not text:
             raise ParameterError(name, "an empty text is found everywhere; leave it out")
-        if len(text) > _LONGEST_STOP:
-            reason = f"a text has {len(text)} characters; at most {_LONGEST_STOP} are allowed"
-            raise ParameterError(name, reason)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            reason = f"a lone surrogate at character {error.start}, which no text of a model has"
-            raise ParameterError(name, reason) from None
-        return text
+        return _fit(name, text, _LONGEST_STOP)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(self.words)
+
+    def check(self, name: str, value: Any) -> str:
+        """The word, or ParameterError."""
+        if not isinstance(value, str) or value not in self.words:
+            raise ParameterError(name, f"must be {self}, not {shown(value)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text, which may be empty."""
+
+    longest: int
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.longest} characters"
+
+    def check(self, name: str, value: Any) -> str:
+        """The text, or ParameterError."""
+        if not isinstance(value, str):
+            raise ParameterError(name, f"must be a text, not {shown(value)}")
+        return _fit(name, value, self.longest)
 
 
 @dataclass(frozen=True)
 class Ids:
     """One token id or several. Whether the vocabulary has them is known only with a model."""
 
+    most: int = _MOST_IDS
+
     def __str__(self) -> str:
-        return f"one token id or at most {_MOST_IDS}"
+        return f"one token id or at most {self.most}"
 
     def check(self, name: str, value: Any) -> tuple[int, ...]:
         """The ids as a tuple, or ParameterError."""
-        ids = (value,) if whole(value) is not None else _listed(name, value, _MOST_IDS)
+        ids = (value,) if whole(value) is not None else listed(name, value, self.most)
         return tuple(Integer(0, MANY_TOKENS).check(name, i) for i in ids)
 
+    def tokens(self, value: tuple[int, ...]) -> Iterable[int]:
+        """The ids that a checked value names."""
+        return value
 
-Kind = Number | Integer | Flag | Texts | Ids
+
+def _fit(name: str, text: str, longest: int) -> str:
+    """A text that is not too long, and that a model can be given."""
+    if len(text) > longest:
+        reason = f"a text has {len(text)} characters; at most {longest} are allowed"
+        raise ParameterError(name, reason)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        reason = f"a lone surrogate at character {error.start}, which no text of a model has"
+        raise ParameterError(name, reason) from None
+    return text
 
 
-def _listed(name: str, value: object, most: int) -> list[Any]:
+def listed(name: str, value: object, most: int) -> list[Any]:
     """The members of a list, of which there are at least one and at most `most`."""
     if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
         raise ParameterError(name, f"must be one value or a list of them, not {shown(value)}")

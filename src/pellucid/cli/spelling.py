@@ -1,0 +1,68 @@
+"""How values of several parts are typed: `13=-100` for a token and its bias, `7,8` for a phrase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+class Spelling(click.ParamType[Any]):
+    """A value that `read` makes of a text, as `name` shows it; what it cannot read is refused."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self._read = read
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What the help shows."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value."""
+        try:
+            return self._read(value)
+        except ValueError:
+            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
+
+
+def _phrase(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _bias(text: str) -> tuple[int, float]:
+    token, bias = text.split("=")
+    return int(token), float(bias)
+
+
+def _phrase_bias(text: str) -> tuple[tuple[int, ...], float]:
+    ids, bias = text.split("=")
+    return _phrase(ids), float(bias)
+
+
+def _pair(text: str) -> tuple[int, float]:
+    start, factor = text.split(",")
+    return int(start), float(factor)
+
+
+def _settings(text: str) -> dict[str, int | float | str]:
+    pairs = (part.split("=") for part in text.split(","))
+    return {name: _scalar(value) for name, value in pairs}
+
+
+def _scalar(text: str) -> int | float | str:
+    """A number if it reads like one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+PHRASE = Spelling("ID,ID...", _phrase)
+BIAS = Spelling("ID=NUMBER", _bias)
+PHRASE_BIAS = Spelling("ID,ID...=NUMBER", _phrase_bias)
+PAIR = Spelling("N,NUMBER", _pair)
+SETTINGS = Spelling("NAME=VALUE,...", _settings)
