@@ -58,6 +58,18 @@ REFUSED = [
     ({"seed": 1.5, "do_sample": True}, "seed: must be a whole number, not 1.5"),
     ({"num_return_sequences": 0}, "num_return_sequences: must be a whole number from 1 to 128"),
     ({"ledger": 1001}, "ledger: must be a whole number from 0 to 1000, not 1001"),
+    # names of filters
+    ({"dialect": "ollama"}, "dialect: must be transformers or llama.cpp or vllm, not 'ollama'"),
+    ({"dialect": 1}, "dialect: must be transformers or llama.cpp or vllm, not 1"),
+    ({"samplers": "top_k;top_q"}, "samplers: has 'top_q', which is no filter's name"),
+    ({"samplers": ["top_k", 5]}, "samplers: has 5, which is no filter's name"),
+    ({"samplers": "top_k;temp;top-k"}, "samplers: has top_k twice"),
+    ({"samplers": "top_k;" * 65}, "samplers: a list may have at most 64 values"),
+    ({"samplers": ["top_k"] * 65}, "samplers: a list may have at most 64 values"),
+    ({"samplers": ""}, "samplers: has '', which is no filter's name"),
+    ({"samplers": []}, "samplers: an empty list has no effect"),
+    ({"samplers": 5}, "samplers: must be one value or a list of them, not 5"),
+    ({"samplers": "top_k", "dialect": "vllm"}, "samplers: excludes dialect: give one of the two"),
     # the rest
     ({"do_sample": 1}, "do_sample: must be True or False, not 1"),
     ({"do_sample": "yes"}, "do_sample: must be True or False, not 'yes'"),

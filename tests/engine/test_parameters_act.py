@@ -33,6 +33,8 @@ ACTS: dict[str, tuple[dict[str, Any], Any]] = {
     "min_p": (DRAWN, 0.5),
     "typical_p": (DRAWN, 0.2),
     "seed": ({"do_sample": True}, 2),
+    "dialect": (DRAWN | {"temperature": 3.0, "top_p": 0.9}, "llama.cpp"),
+    "samplers": (DRAWN | {"temperature": 3.0, "top_p": 0.9}, "top_p;temperature"),
     "num_return_sequences": (DRAWN, 3),
     "ledger": ({}, 0),
 }

@@ -8,7 +8,20 @@ from typing import Any, TypeVar
 import click
 
 from pellucid.choose.parameters import PARAMETERS, Parameter, parameters
-from pellucid.choose.parameters.values import Flag, Ids, Integer, Kind, Number, Texts
+from pellucid.choose.parameters.names import Names
+from pellucid.choose.parameters.phrases import Biases, Decay, PhraseBiases, Phrases
+from pellucid.choose.parameters.values import (
+    Choice,
+    Flag,
+    Ids,
+    Integer,
+    Kind,
+    Number,
+    Text,
+    Texts,
+)
+from pellucid.choose.parameters.watermark import Watermarking
+from pellucid.cli.spelling import BIAS, PAIR, PHRASE, PHRASE_BIAS, SETTINGS
 from pellucid.cli.wording import as_typed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,7 +56,7 @@ def sampling(command: Command) -> Command:
         flag = f"--{dashed}/--no-{dashed}" if isinstance(row.kind, Flag) else f"--{dashed}"
         option = click.option(
             flag, row.name, default=None, cls=Row, heading=row.heading, help=_help(row),
-            **_kind(row.kind),
+            **_spelling(row.kind),
         )  # fmt: skip
         command = option(command)
     return command
@@ -60,23 +73,35 @@ def generation(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _help(row: Parameter) -> str:
-    again = "; may be given several times" if isinstance(row.kind, Texts | Ids) else ""
+    again = "; may be given several times" if type(row.kind) in _SEVERAL else ""
     return as_typed(f"{row.doc[0].upper()}{row.doc[1:]}{again}.", PARAMETERS)
 
 
-def _kind(kind: Kind) -> dict[str, Any]:
-    """How click reads a value; the table checks its range."""
-    match kind:
-        case Flag():
-            return {"is_flag": True}
-        case Number():
-            return {"type": float, "metavar": "NUMBER"}
-        case Integer():
-            return {"type": int, "metavar": "N"}
-        case Texts():
-            return {"multiple": True, "metavar": "TEXT", "callback": _none_if_empty}
-        case Ids():
-            return {"multiple": True, "type": int, "metavar": "ID", "callback": _none_if_empty}
+# How click reads a value of each kind; the table checks its range.
+_ONCE: dict[type, dict[str, Any]] = {
+    Flag: {"is_flag": True},
+    Number: {"type": float, "metavar": "NUMBER"},
+    Integer: {"type": int, "metavar": "N"},
+    Text: {"metavar": "TEXT"},
+    Names: {"metavar": "NAME;NAME"},
+    Decay: {"type": PAIR},
+    Watermarking: {"type": SETTINGS},
+}
+_SEVERAL: dict[type, dict[str, Any]] = {
+    Texts: {"metavar": "TEXT"},
+    Ids: {"type": int, "metavar": "ID"},
+    Phrases: {"type": PHRASE},
+    Biases: {"type": BIAS},
+    PhraseBiases: {"type": PHRASE_BIAS},
+}
+
+
+def _spelling(kind: Kind) -> dict[str, Any]:
+    if isinstance(kind, Choice):
+        return {"type": click.Choice(kind.words)}
+    if several := _SEVERAL.get(type(kind)):
+        return several | {"multiple": True, "callback": _none_if_empty}
+    return _ONCE[type(kind)]
 
 
 def _none_if_empty(_ctx: click.Context, _param: click.Parameter, values: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
 from pellucid.choose.parameters.lengths import Lengths
+from pellucid.choose.parameters.order import Order
 from pellucid.choose.parameters.penalties import Penalties
 from pellucid.choose.parameters.sampling import Sampling
 from pellucid.choose.parameters.search import Search
@@ -16,11 +17,14 @@ from pellucid.choose.parameters.table import Parameter
 from pellucid.choose.parameters.values import shown
 from pellucid.errors import ParameterError
 
-GROUPS = (Lengths, Penalties, Sampling, Search, Account)  # in the order of the help
+if TYPE_CHECKING:
+    from pellucid.choose.task import Vocabulary
+
+GROUPS = (Lengths, Penalties, Sampling, Order, Search, Account)  # in the order of the help
 
 
 @dataclass(frozen=True, repr=False)
-class GenerationParameters(Account, Search, Sampling, Penalties, Lengths):
+class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths):
     """How a text is to be continued. None means not given; nothing given means greedy.
 
     Each field is a row of `PARAMETERS`. Values are checked when the object is made, and so is
@@ -36,6 +40,7 @@ class GenerationParameters(Account, Search, Sampling, Penalties, Lengths):
         _check_sampling(self)
         _check_needs(self)
         self.check_lengths()
+        self.check_order()
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.given().items())
@@ -51,6 +56,11 @@ class GenerationParameters(Account, Search, Sampling, Penalties, Lengths):
         """Whether tokens are drawn; else the likeliest is taken."""
         return self.temperature != 0 and bool(self.do_sample or _given_for_sampling(self))
 
+    def value(self, name: str) -> Any:
+        """What was given for a parameter, else its neutral value."""
+        given = getattr(self, name)
+        return PARAMETERS[name].neutral if given is None else given
+
     def acts(self, name: str) -> bool:
         """Whether a parameter changes anything: given, not neutral, and not overruled by greedy.
 
@@ -58,11 +68,22 @@ class GenerationParameters(Account, Search, Sampling, Penalties, Lengths):
         >>> p.acts("temperature"), p.acts("top_p")
         (False, False)
         """
-        row, value = PARAMETERS[name], getattr(self, name)
-        return value not in (None, row.neutral) and (self.sampling or not row.sampling)
+        row = PARAMETERS[name]
+        return self.value(name) != row.neutral and (self.sampling or not row.sampling)
+
+    def tokens(self) -> Iterator[tuple[str, Iterable[int]]]:
+        """The parameters that name tokens, each with their ids."""
+        for name, value in self.given().items():
+            named = getattr(PARAMETERS[name].kind, "tokens", None)
+            if named:
+                yield name, named(value)
 
     def resolve(
-        self, prompt_length: int, context_length: int, end_ids: Collection[int] = ()
+        self,
+        prompt_length: int,
+        context_length: int,
+        end_ids: Collection[int] = (),
+        vocabulary: Vocabulary | None = None,
     ) -> GenerationParameters:
         """These parameters for one prompt, with nothing left open.
 

@@ -13,10 +13,10 @@ class Parameter:
     """A row of the table.
 
     `kind` says which values are allowed (`str(kind)` in words) and checks them. `neutral` is the
-    value that leaves everything as it is, as if nothing were given; None where there is no such
-    value. `sampling` marks what acts only on a draw: giving it asks for sampling. `needs` names
-    the parameters of which one must act for this one to have an effect. `heading` is what the help
-    lists it under.
+    value that leaves everything as it is, and is taken where nothing is given; None where there is
+    no such value. `sampling` marks what acts only on a draw: giving it asks for sampling.
+    `needs` names the parameters of which one must act for this one to have an effect. `heading` is
+    what the help lists it under.
     """
 
     name: str
