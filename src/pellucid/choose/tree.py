@@ -49,8 +49,12 @@ class Tree:
 
     def path(self, node: int) -> list[int]:
         """The tokens from the prompt's end to a node."""
-        tokens = []
+        return [self.nodes[one].token for one in self.way(node)]
+
+    def way(self, node: int) -> list[int]:
+        """The nodes from after the prompt's end to this one."""
+        nodes = []
         while node > 0:
-            tokens.append(self.nodes[node].token)
+            nodes.append(node)
             node = self.nodes[node].parent
-        return tokens[::-1]
+        return nodes[::-1]
