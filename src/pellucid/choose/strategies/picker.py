@@ -27,7 +27,9 @@ class Picker:
         own = Candidates(scored.logits[row])
         beside = None if scored.beside is None else scored.beside[row]
         task = self.task
-        context = Context(branch.array, task.prompt_length, task.stop_ids, beside, self.draws)
+        context = Context(
+            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, len(own.scores)
+        )
         return [("model", own), *task.chain(own, context, branch)]
 
     def pick(self, branch: Branch, scored: Scored, row: int = -1) -> Say:
