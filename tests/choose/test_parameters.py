@@ -57,6 +57,13 @@ REFUSED = [
     ({"seed": 2**64, "do_sample": True}, "seed: must be a whole number from 0 to"),
     ({"seed": 1.5, "do_sample": True}, "seed: must be a whole number, not 1.5"),
     ({"num_return_sequences": 0}, "num_return_sequences: must be a whole number from 1 to 128"),
+    ({"num_beams": 0}, "num_beams: must be a whole number from 1 to 128, not 0"),
+    ({"num_beams": 10**9}, "num_beams: must be a whole number from 1 to 128"),
+    ({"length_penalty": 11, "num_beams": 2}, "length_penalty: must be at least -10 and at most 10"),
+    ({"early_stopping": 1, "num_beams": 2}, "early_stopping: must be True, False or never, not 1"),
+    ({"early_stopping": "ever", "num_beams": 2}, "early_stopping: must be True, False or never"),
+    ({"diversity_penalty": -1}, "diversity_penalty: must be at least 0"),
+    ({"best_of": 129, "top_k": 5}, "best_of: must be a whole number from 1 to 128, not 129"),
     ({"ledger": 1001}, "ledger: must be a whole number from 0 to 1000, not 1001"),
     # names of filters
     ({"dialect": "ollama"}, "dialect: must be transformers or llama.cpp or vllm, not 'ollama'"),
@@ -88,6 +95,18 @@ REFUSED = [
     ({"stop_token_ids": []}, "stop_token_ids: an empty list has no effect"),
     ({"stop_token_ids": [True]}, "stop_token_ids: must be a whole number, not True"),
     ({"stop_token_ids": range(10**12)}, "stop_token_ids: a list may have at most 4096 values"),
+    ({"force_words": "", "num_beams": 2}, "force_words: an empty text"),
+    (
+        {"force_words_ids": [5], "num_beams": 2},
+        "force_words_ids: must be a list of lists of token ids; 5 stands alone",
+    ),
+    ({"force_words_ids": [[]], "num_beams": 2}, "force_words_ids: an empty list has no effect"),
+    ({"force_words_ids": [[1]] * 65, "num_beams": 2}, "a list may have at most 64 values"),
+    ({"force_words_ids": [[1] * 257], "num_beams": 2}, "a list may have at most 256 values"),
+    (
+        {"force_words_ids": [[[1, 2], [1, 2, 3]]], "num_beams": 2},
+        "force_words_ids: one alternative begins with another, [1, 2]; leave the longer one out",
+    ),
     ({"stop_token_ids": "12"}, "stop_token_ids: must be one value or a list of them, not '12'"),
     # names
     ({"top_kk": 5}, "top_kk: no such parameter; did you mean top_k?"),
@@ -109,6 +128,42 @@ REFUSED = [
     ({"seed": 1}, "seed: has no effect without sampling; give do_sample=True too"),
     ({"seed": 1, "temperature": 0}, "seed: has no effect without sampling"),
     ({"max_new_tokens": 5, "max_length": 9}, "max_length: excludes max_new_tokens"),
+    ({"length_penalty": 2}, "length_penalty: has no effect without num_beams"),
+    ({"early_stopping": True, "num_beams": 1}, "early_stopping: has no effect without num_beams"),
+    ({"num_beam_groups": 2}, "num_beam_groups: has no effect without num_beams"),
+    (
+        {"num_beams": 4, "num_beam_groups": 2},
+        "num_beam_groups: has no effect without diversity_penalty",
+    ),
+    (
+        {"num_beams": 4, "diversity_penalty": 1},
+        "diversity_penalty: has no effect without num_beam_groups",
+    ),
+    (
+        {"num_beams": 4, "num_beam_groups": 3, "diversity_penalty": 1},
+        "num_beam_groups: must divide num_beams, 4, not 3",
+    ),
+    (
+        {"num_beams": 4, "num_return_sequences": 5},
+        "num_return_sequences: must be at most num_beams, 4",
+    ),
+    (
+        {"best_of": 3, "top_k": 5, "num_return_sequences": 4},
+        "num_return_sequences: must be at most best_of, 3",
+    ),
+    ({"best_of": 3}, "best_of: has no effect without sampling; give do_sample=True too"),
+    ({"best_of": 3, "top_k": 5, "num_beams": 2}, "best_of: excludes num_beams"),
+    ({"force_words": "a"}, "force_words: has no effect without num_beams"),
+    ({"force_words_ids": [[5]]}, "force_words_ids: has no effect without num_beams"),
+    (
+        {"force_words": "a", "num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1},
+        "force_words: excludes num_beam_groups",
+    ),
+    ({"force_words": "a", "num_beams": 4, "top_k": 5}, "force_words: excludes sampling"),
+    (
+        {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1, "top_k": 5},
+        "num_beam_groups: excludes sampling",
+    ),
     ({"min_new_tokens": 5, "min_length": 9}, "min_length: excludes min_new_tokens"),
     (
         {"min_new_tokens": 6, "max_new_tokens": 5},

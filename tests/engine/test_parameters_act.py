@@ -36,7 +36,20 @@ ACTS: dict[str, tuple[dict[str, Any], Any]] = {
     "dialect": (DRAWN | {"temperature": 3.0, "top_p": 0.9}, "llama.cpp"),
     "samplers": (DRAWN | {"temperature": 3.0, "top_p": 0.9}, "top_p;temperature"),
     "num_return_sequences": (DRAWN, 3),
+    "num_beams": ({}, 4),
+    "length_penalty": ({"num_beams": 4, "stop_token_ids": list(range(VOCAB // 2))}, 3.0),
+    "early_stopping": ({"num_beams": 2, "stop_token_ids": list(range(VOCAB // 2))}, True),
+    "num_beam_groups": ({"num_beams": 4}, 2),
+    "diversity_penalty": ({"num_beams": 4}, 9.0),
+    "force_words": ({"num_beams": 3}, "zebra"),
+    "force_words_ids": ({"num_beams": 3}, [[90, 91], [[92], [93, 94]]]),
+    "best_of": (DRAWN, 6),
     "ledger": ({}, 0),
+}
+# What it takes to have an effect, and would have none without it.
+TOGETHER: dict[str, dict[str, Any]] = {
+    "num_beam_groups": {"diversity_penalty": 9.0},
+    "diversity_penalty": {"num_beam_groups": 2},
 }
 BESIDE_THE_TEXT = ("num_return_sequences", "ledger")  # they change what is told with it
 
@@ -57,7 +70,7 @@ def answer(**given: Any) -> Generation:
 def test_it_changes_the_answer(name: str) -> None:
     besides, value = ACTS[name]
     without = answer(**besides) if name != "seed" else answer(**besides, seed=1)
-    with_it = answer(**besides, **{name: value})
+    with_it = answer(**besides, **{name: value}, **TOGETHER.get(name, {}))
     assert with_it != without
     assert (with_it.text == without.text) == (name in BESIDE_THE_TEXT)
 

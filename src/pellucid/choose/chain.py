@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pellucid.choose.task import Task
 
 
-class NothingLeft(ParameterError):
+class NothingLeftError(ParameterError):
     """A filter leaves no token to choose from."""
 
 
@@ -46,13 +46,13 @@ class Chain:
     ) -> list[tuple[str, Candidates]]:
         """What each filter leaves, by its name. Those that remember need the branch.
 
-        Raises NothingLeft at the first filter that leaves nothing.
+        Raises NothingLeftError at the first filter that leaves nothing.
         """
         steps = []
         for row in self.filters:
             state = [branch.followers[row.name]] if branch and row.state else []
             candidates = row.apply(candidates, context, *state, *self._values[row.name])
             if candidates.empty:
-                raise NothingLeft(row.name, "leaves no token to choose from; loosen it")
+                raise NothingLeftError(row.name, "leaves no token to choose from; loosen it")
             steps.append((row.name, candidates))
         return steps

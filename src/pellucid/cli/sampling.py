@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 import click
 
 from pellucid.choose.parameters import PARAMETERS, Parameter, parameters
+from pellucid.choose.parameters.forced import Forced
 from pellucid.choose.parameters.names import Names
 from pellucid.choose.parameters.phrases import Biases, Decay, PhraseBiases, Phrases
 from pellucid.choose.parameters.values import (
     Choice,
     Flag,
+    FlagOr,
     Ids,
     Integer,
     Kind,
@@ -21,7 +23,7 @@ from pellucid.choose.parameters.values import (
     Texts,
 )
 from pellucid.choose.parameters.watermark import Watermarking
-from pellucid.cli.spelling import BIAS, PAIR, PHRASE, PHRASE_BIAS, SETTINGS
+from pellucid.cli.spelling import BIAS, FORCED, PAIR, PHRASE, PHRASE_BIAS, SETTINGS, flag_or
 from pellucid.cli.wording import as_typed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,6 +93,7 @@ _SEVERAL: dict[type, dict[str, Any]] = {
     Texts: {"metavar": "TEXT"},
     Ids: {"type": int, "metavar": "ID"},
     Phrases: {"type": PHRASE},
+    Forced: {"type": FORCED},
     Biases: {"type": BIAS},
     PhraseBiases: {"type": PHRASE_BIAS},
 }
@@ -99,6 +102,8 @@ _SEVERAL: dict[type, dict[str, Any]] = {
 def _spelling(kind: Kind) -> dict[str, Any]:
     if isinstance(kind, Choice):
         return {"type": click.Choice(kind.words)}
+    if isinstance(kind, FlagOr):
+        return {"type": flag_or(kind.word)}
     if several := _SEVERAL.get(type(kind)):
         return several | {"multiple": True, "callback": _none_if_empty}
     return _ONCE[type(kind)]

@@ -31,6 +31,22 @@ def _phrase(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def _forced(text: str) -> tuple[tuple[int, ...], ...]:
+    return tuple(_phrase(part) for part in text.split("|"))
+
+
+def flag_or(word: str) -> Spelling:
+    """True, False or a word."""
+    values: dict[str, bool | str] = {"true": True, "false": False, word: word}
+
+    def read(text: str) -> bool | str:
+        if text not in values:
+            raise ValueError
+        return values[text]
+
+    return Spelling("|".join(values), read)
+
+
 def _bias(text: str) -> tuple[int, float]:
     token, bias = text.split("=")
     return int(token), float(bias)
@@ -62,6 +78,7 @@ def _scalar(text: str) -> int | float | str:
 
 
 PHRASE = Spelling("ID,ID...", _phrase)
+FORCED = Spelling("ID,ID...|ID...", _forced)
 BIAS = Spelling("ID=NUMBER", _bias)
 PHRASE_BIAS = Spelling("ID,ID...=NUMBER", _phrase_bias)
 PAIR = Spelling("N,NUMBER", _pair)

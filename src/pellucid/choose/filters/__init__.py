@@ -4,11 +4,11 @@ A file here is a group of filters with its `ROWS`; the orders in which they are 
 `choose/parameters/order.py`.
 """
 
-from pellucid.choose.filters import lengths, penalties, truncation
+from pellucid.choose.filters import diversity, lengths, penalties, truncation
 from pellucid.choose.filters.filter import Context, Filter
 
 FILTERS: dict[str, Filter] = {
-    row.name: row for group in (penalties, lengths, truncation) for row in group.ROWS
+    row.name: row for group in (diversity, penalties, lengths, truncation) for row in group.ROWS
 }
 
 __all__ = ["FILTERS", "Context", "Filter"]

@@ -40,6 +40,7 @@ class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths)
         _check_sampling(self)
         _check_needs(self)
         self.check_lengths()
+        self.check_search(self.sampling)
         self.check_order()
 
     def __repr__(self) -> str:

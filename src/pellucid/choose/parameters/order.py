@@ -16,6 +16,7 @@ from pellucid.errors import ParameterError
 # in the docstring of vLLM's v1 `Sampler`.
 ORDERS: dict[str, tuple[str, ...]] = {
     "transformers": (
+        "diversity_penalty",
         "repetition_penalty",
         "frequency_penalty",
         "presence_penalty",
@@ -27,6 +28,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         "typical_p",
     ),
     "llama.cpp": (
+        "diversity_penalty",
         "min_new_tokens",
         "repetition_penalty",
         "frequency_penalty",
@@ -38,6 +40,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
         "temperature",
     ),
     "vllm": (
+        "diversity_penalty",
         "min_new_tokens",
         "repetition_penalty",
         "frequency_penalty",

@@ -131,6 +131,22 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class FlagOr:
+    """True, False, or one word."""
+
+    word: str
+
+    def __str__(self) -> str:
+        return f"True, False or {self.word}"
+
+    def check(self, name: str, value: Any) -> bool | str:
+        """The value, or ParameterError."""
+        if isinstance(value, bool) or (isinstance(value, str) and value == self.word):
+            return value
+        raise ParameterError(name, f"must be {self}, not {shown(value)}")
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of a few words."""
 

@@ -12,7 +12,11 @@ def sample(task: Task) -> Steps:
 
     The first is what it would be alone. What the parameters make greedy is the same in all.
     """
-    count = task.parameters.num_return_sequences or 1
+    return side_by_side(task, task.parameters.num_return_sequences or 1)
+
+
+def side_by_side(task: Task, count: int) -> Steps:
+    """So many lines of one prompt, each with draws of its own."""
     task.chain.follow(task.root, task)
     (scored,) = yield Score([task.root])
     branches = [task.root, *(task.root.fork() for _ in range(count - 1))]
