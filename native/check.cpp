@@ -82,6 +82,7 @@ private:
         for (const Mlp& mlp : op_.experts) {
             is(mlp.up && mlp.down);
             const Matrix &up = mlp.up->matrix(), &down = mlp.down->matrix();
+            is(up.rows == op_.experts.front().up->matrix().rows);      // one layout holds the rows of all
             is(up.columns == width(op_.a) && down.rows == width(op_.out) && down.columns == up.rows);
             is(!mlp.gate || (mlp.gate->matrix().rows == up.rows && mlp.gate->matrix().columns == up.columns));
         }

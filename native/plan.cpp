@@ -7,12 +7,18 @@
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+#include <utility>
 
 namespace pellucid {
 namespace {
 
 constexpr int kQueries = 4;             // that a kernel takes at once
 constexpr int kRange = 4 * kPage;       // keys that are gathered before they are joined to the rest
+
+// A piece of work should read or write so much: a microsecond or two, as a claim takes a fiftieth.
+constexpr std::size_t kPieceBytes = 32 * 1024;
+constexpr std::size_t kPieces = 16;             // of a group in a thread's share, at most
+constexpr std::size_t kMostGroups = 1024;       // of a phase: a crew counts its pieces in 16 bits
 
 // How an operation's work is shared out between threads.
 enum class Share { rows, whole };
@@ -27,12 +33,10 @@ Share share(Kind kind) {
     }
 }
 
-// Thread `t`'s share of `n`. One row goes to the first thread, whose times are measured.
-std::pair<int, int> part(int n, int t, int threads) {
-    auto start = [=](int of) {
-        return static_cast<int>((static_cast<std::int64_t>(n) * of + threads - 1) / threads);
-    };
-    return {start(t), start(t + 1)};
+// The part `i` of `n` that is cut into `parts`.
+std::pair<std::size_t, std::size_t> part(std::size_t n, std::size_t i, std::size_t parts) {
+    auto start = [=](std::size_t of) { return (n * of + parts - 1) / parts; };
+    return {start(i), start(i + 1)};
 }
 
 }  // namespace
@@ -67,6 +71,8 @@ void Plan::finish(int result) {
         bool wrote;
     };
     std::vector<std::vector<Touch>> buffers(buffers_.size()), sixteens(sixteens_.size());
+    bool after_mixture = false;
+    phases_.clear();
     for (Op& op : ops_) {
         Share mine = share(op.kind);
         auto clash = [mine](const std::vector<Touch>& before, bool write) {
@@ -74,14 +80,17 @@ void Plan::finish(int result) {
                 return (t.wrote || write) && (t.share == Share::whole || mine == Share::whole);
             });
         };
-        bool wait = false;
+        bool wait = op.kind == Kind::experts || after_mixture;     // which has phases of its own
         for (int in : {op.a, op.b})
             if (in >= 0) wait |= clash(buffers[in], false);
         bool fills = op.kind == Kind::quantise;
         if (op.quantised >= 0) wait |= clash(sixteens[op.quantised], fills);
         if (op.out >= 0) wait |= clash(buffers[op.out], true);
         if (op.kind == Kind::attend) wait = true;       // the keys that `store` wrote
+        if (!phases_.empty() && phases_.back().size() == kMostGroups) wait = true;
         op.barrier = wait;
+        after_mixture = op.kind == Kind::experts;
+        group(static_cast<int>(&op - ops_.data()), wait);
         if (wait) {
             for (auto& b : buffers) b.clear();
             for (auto& s : sixteens) s.clear();
@@ -93,6 +102,25 @@ void Plan::finish(int result) {
     }
 }
 
+// Puts an operation into the last phase, or into one that it opens.
+void Plan::group(int number, bool opens) {
+    if (opens || phases_.empty()) phases_.emplace_back();
+    const Op& op = ops_[number];
+    if (op.kind == Kind::experts) {
+        phases_.back().push_back({{number}, Stage::choose});
+        for (Stage stage : {Stage::gather, Stage::widen, Stage::activate, Stage::narrow, Stage::join})
+            phases_.push_back({{{number}, stage}});
+        return;
+    }
+    auto wanted = [&](const Op& of) { return buffers_[of.out >= 0 ? of.out : of.a].wanted; };
+    if (share(op.kind) == Share::rows)
+        for (Group& group : phases_.back()) {
+            const Op& other = ops_[group.ops.front()];
+            if (share(other.kind) == Share::rows && wanted(other) == wanted(op)) return group.ops.push_back(number);
+        }
+    phases_.back().push_back({{number}, Stage::whole});
+}
+
 void Plan::make_room(const Batch& batch) {
     for (std::size_t i = 0; i < buffers_.size(); i++) {
         std::size_t needed = static_cast<std::size_t>(rows_of(static_cast<int>(i), batch)) * buffers_[i].width;
@@ -101,14 +129,23 @@ void Plan::make_room(const Batch& batch) {
     for (Sixteen& s : sixteens_) s.fit(static_cast<std::size_t>(rows_of(s.of, batch)) * buffers_[s.of].width);
     for (const Op& op : ops_)
         if (op.kind == Kind::experts) make_room_for_experts(op, rows_of(op.a, batch));
+    make_room_for_attention(batch);
+}
+
+void Plan::make_room_for_attention(const Batch& batch) {
     items_.clear();
+    item_bytes_ = 0;
     const int group = ops_.empty() ? 1 : std::accumulate(ops_.begin(), ops_.end(), 1, [](int g, const Op& op) {
         return op.kind == Kind::attend ? op.heads : g;
     }) / std::max(layout_.kv_heads, 1);
     for (const Span& span : batch.spans)
         for (int head = 0; head < layout_.kv_heads; head++)
-            for (int first = 0; first < span.rows * group; first += kQueries)
+            for (int first = 0; first < span.rows * group; first += kQueries) {
                 items_.push_back({&span, head, first, std::min(kQueries, span.rows * group - first)});
+                const std::int64_t seen = batch.positions[span.row + first / group] + 1;
+                item_bytes_ += static_cast<std::size_t>(seen) * (layout_.head() / kPage);
+            }
+    if (!items_.empty()) item_bytes_ /= items_.size();
 }
 
 // What comes from Python indexes memory from here on.
@@ -138,6 +175,90 @@ void Plan::check(const Batch& batch) const {
     if (attends && row != batch.rows) throw std::invalid_argument("spans do not cover the rows in order");
 }
 
+// A batch on its way through the phases.
+class Plan::Pass : public Work {
+public:
+    Pass(Plan& plan, const Batch& batch)
+        : plan_(plan), batch_(batch), shares_(plan.pool_->size()), measured_(plan.measuring) {
+        if (!measured_) return;     // a clock that is read 600 times costs 1 % of a small model's pass
+        opened_.resize(plan.phases_.size());
+        busy_.assign(shares_, std::vector<double>(plan.ops_.size()));
+    }
+
+    int phases() const override { return static_cast<int>(plan_.phases_.size()); }
+
+    int pieces(int phase, int share) override {
+        if (measured_ && share == 0) opened_[phase] = Clock::now();
+        std::size_t count = 0;
+        for (const Group& group : plan_.phases_[phase]) {
+            auto [first, last] = part(plan_.cut(plan_.extent(group, batch_)), share, shares_);
+            count += last - first;
+        }
+        return static_cast<int>(count);
+    }
+
+    void piece(int phase, int share, int number, int thread) override {
+        std::size_t left = number;
+        for (const Group& group : plan_.phases_[phase]) {
+            const Extent extent = plan_.extent(group, batch_);
+            const std::size_t pieces = plan_.cut(extent);
+            auto [first, last] = part(pieces, share, shares_);
+            if (left < last - first) return run(group, part(extent.units, first + left, pieces), thread);
+            left -= last - first;
+        }
+    }
+
+    // The time between the openings of two phases is that of the first's operations, in proportion
+    // to what the threads were at work on each.
+    void account() {
+        if (!measured_) return;
+        const auto end = Clock::now();
+        for (std::size_t p = 0; p < opened_.size(); p++) {
+            std::vector<int> ops;
+            for (const Group& group : plan_.phases_[p]) ops.insert(ops.end(), group.ops.begin(), group.ops.end());
+            share_out(ops, seconds(opened_[p], p + 1 < opened_.size() ? opened_[p + 1] : end));
+        }
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    static double seconds(Clock::time_point from, Clock::time_point to) {
+        return std::chrono::duration<double>(to - from).count();
+    }
+
+    void run(const Group& group, std::pair<std::size_t, std::size_t> units, int thread) {
+        const int first = static_cast<int>(units.first), last = static_cast<int>(units.second);
+        for (int op : group.ops) {
+            const auto start = measured_ ? Clock::now() : Clock::time_point();
+            plan_.run_units(plan_.ops_[op], batch_, group.stage, first, last);
+            if (measured_) busy_[thread][op] += seconds(start, Clock::now());
+        }
+    }
+
+    void share_out(const std::vector<int>& ops, double wall) {
+        std::vector<double> worked;
+        for (int op : ops) {
+            double all = 0;
+            for (auto& thread : busy_) all += std::exchange(thread[op], 0.0);
+            worked.push_back(all);
+        }
+        const double total = std::accumulate(worked.begin(), worked.end(), 0.0);
+        const double idle = std::max(0.0, wall - total / shares_);
+        for (std::size_t i = 0; i < ops.size(); i++) {
+            const double part = total > 0 ? worked[i] / total : 1.0 / ops.size();
+            plan_.ops_[ops[i]].seconds += wall * part;
+            plan_.ops_[ops[i]].waited += idle * part;
+        }
+    }
+
+    Plan& plan_;
+    const Batch& batch_;
+    const int shares_;
+    const bool measured_;
+    std::vector<Clock::time_point> opened_;
+    std::vector<std::vector<double>> busy_;     // [thread][operation], of phases not yet accounted
+};
+
 void Plan::execute(const Batch& batch, float* out) {
     check(batch);
     auto turn = pool_->turn();
@@ -145,56 +266,64 @@ void Plan::execute(const Batch& batch, float* out) {
         if (span.rows) span.sequence->prepare(static_cast<int>(batch.positions[span.row]), span.rows);
     make_room(batch);
     beyond_half_ = false;
-    using Clock = std::chrono::steady_clock;
-    pool_->run([&](int t) {
-        if (measuring && t == 0) {
-            for (Op& op : ops_) {
-                auto start = Clock::now();
-                if (op.barrier) pool_->barrier();
-                auto begin = Clock::now();
-                run_op(op, batch, t);
-                op.waited += std::chrono::duration<double>(begin - start).count();
-                op.seconds += std::chrono::duration<double>(Clock::now() - start).count();
-            }
-            return;
-        }
-        for (Op& op : ops_) {       // a clock that is read 600 times costs 1 % of a small model's pass
-            if (op.barrier) pool_->barrier();
-            run_op(op, batch, t);
-        }
-    });
+    Pass pass(*this, batch);
+    pool_->run(pass);
+    pass.account();
     if (beyond_half_) throw std::overflow_error("keys or values are beyond float16");
     const Buffer& result = buffers_[result_];
     if (batch.wanted_rows) std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);
+}
+
+// The pieces of a group: as many for each thread, unless that would be less than a unit each.
+std::size_t Plan::cut(const Extent& extent) const {
+    const std::size_t threads = pool_->size(), bytes = extent.units * extent.bytes;
+    if (threads == 1 || bytes < 2 * kPieceBytes) return extent.units > 0;
+    const std::size_t each = std::clamp<std::size_t>(bytes / kPieceBytes / threads, 1, kPieces);
+    return std::min(extent.units, each * threads);
+}
+
+Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {
+    const Op& op = ops_[group.ops.front()];
+    const std::size_t rows = rows_of(op.out >= 0 ? op.out : op.a, batch);
+    switch (op.kind) {
+        case Kind::linear: {
+            const std::size_t tiles = tiles_of(*op.matrix);
+            return {rows ? tiles : 0, op.matrix->matrix().tile_bytes * work_of(rows)};
+        }
+        case Kind::attend: return {items_.size(), item_bytes_ * work_of(kQueries)};
+        case Kind::experts: return mixture_extent(op, group.stage, rows);
+        default: {
+            std::size_t numbers = 0;
+            for (int each : group.ops) numbers += buffers_[ops_[each].out >= 0 ? ops_[each].out : ops_[each].a].width;
+            return {rows, 2 * sizeof(float) * numbers};
+        }
+    }
 }
 
 Quantised Plan::view(Sixteen& s, int columns) const {
     return {s.bytes.data(), s.scales.data(), s.sums.data(), columns};
 }
 
-void Plan::run_op(Op& op, const Batch& batch, int t) {
+void Plan::run_units(const Op& op, const Batch& batch, Stage stage, int first, int last) {
     switch (op.kind) {
-        case Kind::linear: {
-            Quantised q{};
-            if (op.quantised >= 0) q = view(sixteens_[op.quantised], op.matrix->matrix().columns);
-            return linear(*op.matrix, op.bias.empty() ? nullptr : op.bias.data(), row(op.a, 0),
-                          op.quantised >= 0 ? &q : nullptr, rows_of(op.a, batch), row(op.out, 0),
-                          buffers_[op.out].width, t);
-        }
-        case Kind::attend: return attend(op, batch, t);
-        case Kind::experts: return mix(op, batch, t);
-        case Kind::take: {
-            auto [first, last] = part(batch.wanted_rows, t, pool_->size());
+        case Kind::linear: return run_linear(op, rows_of(op.a, batch), first, last);
+        case Kind::attend:
+            for (int i = first; i < last; i++) attend_item(op, batch, items_[i]);
+            return;
+        case Kind::experts: return run_mixture(op, stage, rows_of(op.a, batch), first, last);
+        case Kind::take:
             for (int r = first; r < last; r++)
                 std::memcpy(row(op.out, r), row(op.a, static_cast<int>(batch.wanted[r])), sizeof(float) * buffers_[op.out].width);
             return;
-        }
-        default: {
-            int rows = op.out >= 0 ? rows_of(op.out, batch) : rows_of(op.a, batch);
-            auto [first, last] = part(rows, t, pool_->size());
-            if (first < last) run_rows(op, batch, first, last);
-        }
+        default: return run_rows(op, batch, first, last);
     }
+}
+
+void Plan::run_linear(const Op& op, int rows, int first, int last) {
+    Quantised q{};
+    if (op.quantised >= 0) q = view(sixteens_[op.quantised], op.matrix->matrix().columns);
+    linear(*op.matrix, op.bias.empty() ? nullptr : op.bias.data(), row(op.a, 0), op.quantised >= 0 ? &q : nullptr,
+           0, rows, row(op.out, 0), buffers_[op.out].width, first, last);
 }
 
 // Operations whose rows are shared out: each row by itself.
@@ -231,14 +360,16 @@ void Plan::run_rows(const Op& op, const Batch& batch, int first, int last) {
         case Kind::softcap: return k.softcap(row(op.a, first), op.number, n, row(op.out, first));
         case Kind::quantise: {
             Sixteen& s = sixteens_[op.quantised];
-            for (int r = first; r < last; r++) {
-                std::size_t at = static_cast<std::size_t>(r) * width;
-                k.quantise(row(op.a, r), width, s.bytes.data() + 2 * at, s.scales.data() + at / kGroup, s.sums.data() + at / (kGroup / 2));
-            }
+            for (int r = first; r < last; r++) quantise_row(row(op.a, r), width, s, r);
             return;
         }
         default: return;
     }
+}
+
+void Plan::quantise_row(const float* x, int columns, Sixteen& into, int row) const {
+    const std::size_t at = static_cast<std::size_t>(row) * columns;
+    kernels_->quantise(x, columns, into.bytes.data() + 2 * at, into.scales.data() + at / kGroup, into.sums.data() + at / (kGroup / 2));
 }
 
 void Plan::turns(const Op& op, const Batch& batch, int r) {
@@ -266,18 +397,17 @@ void Plan::rotate(const Op& op, int r) {
     }
 }
 
-void Plan::linear(const Packed& packed, const float* bias, const float* x, const Quantised* q, int rows,
-                  float* out, int out_width, int t) const {
+void Plan::linear(const Packed& packed, const float* bias, const float* x, const Quantised* q, int row0,
+                  int row1, float* out, int out_width, int first, int last) const {
     const Matrix& m = packed.matrix();
-    auto [first, last] = part((m.rows + kLanes - 1) / kLanes, t, pool_->size());
     // As many rows at a time as leave their activations in the second-level cache.
     const int most = std::max(6, (q ? 384 * 1024 / (2 * m.columns) : 384 * 1024 / (4 * m.columns)) / 6 * 6);
-    for (int row0 = 0; row0 < rows; row0 += most) {
-        int row1 = std::min(rows, row0 + most);
+    for (; row0 < row1; row0 += most) {
+        const int end = std::min(row1, row0 + most);
         if (q)
-            kernels_->linear_packed(m, *q, row0, row1, first, last, bias, out, out_width);
+            kernels_->linear_packed(m, *q, row0, end, first, last, bias, out, out_width);
         else
-            kernels_->linear_dense(m, x, m.columns, row0, row1, first, last, bias, out, out_width);
+            kernels_->linear_dense(m, x, m.columns, row0, end, first, last, bias, out, out_width);
     }
 }
 
@@ -300,10 +430,6 @@ void Plan::store(const Op& op, const Batch& batch, int first, int last) {
                 if (!fits) beyond_half_ = true;
                 span.sequence->write(op.layer, h, position, key, value);
             }
-}
-
-void Plan::attend(const Op& op, const Batch& batch, int t) {
-    for (std::size_t i = t; i < items_.size(); i += pool_->size()) attend_item(op, batch, items_[i]);
 }
 
 void Plan::attend_item(const Op& op, const Batch& batch, const Item& item) {
@@ -345,98 +471,6 @@ void Plan::attend_item(const Op& op, const Batch& batch, const Item& item) {
         for (int i = 0; i < item.count; i++) kernels_->join(all[i], now[i], l.padded_dim);
     }
     for (int i = 0; i < item.count; i++) kernels_->scale(all_mixed[i], 1.0f / all[i].sum, l.head_dim, out[i]);
-}
-
-// ---- a mixture of experts ------------------------------------------------------------------------
-
-// All that the threads need of memory, since an allocation that fails there could not be told.
-void Plan::make_room_for_experts(const Op& op, std::size_t rows) {
-    auto fit = [](std::vector<float>& v, std::size_t n) { v.resize(std::max(v.size(), n)); };
-    const std::size_t hidden = buffers_[op.a].width, count = op.experts.size();
-    fit(chances_, count);
-    routes_.resize(std::max(routes_.size(), count));
-    for (auto& route : routes_) route.reserve(rows);
-    for (auto* v : {&gathered_, &down_}) fit(*v, rows * hidden);
-    for (const Mlp& mlp : op.experts) {
-        const std::size_t width = mlp.up->matrix().rows;
-        for (auto* v : {&up_, &gate_}) fit(*v, rows * width);
-        sixteen_mid_.fit(rows * width);
-    }
-    sixteen_in_.fit(rows * hidden);
-}
-
-// Which rows go to which expert, with what weight.
-void Plan::route(const Op& op, int rows) {
-    const int count = static_cast<int>(op.experts.size());
-    for (auto& route : routes_) route.clear();
-    float* chances = chances_.data();
-    for (int r = 0; r < rows; r++) {
-        const float* scores = row(op.b, r);
-        float top = *std::max_element(scores, scores + count), total = 0, kept = 0;
-        for (int e = 0; e < count; e++) total += chances[e] = std::exp(scores[e] - top);
-        int first[kMaxChosen];
-        for (int i = 0; i < op.chosen; i++) {           // of equals, the first
-            int best = -1;
-            for (int e = 0; e < count; e++)
-                if (std::find(first, first + i, e) == first + i && (best < 0 || chances[e] > chances[best])) best = e;
-            first[i] = best;
-            kept += chances[best];
-        }
-        for (int i = 0; i < op.chosen; i++)
-            routes_[first[i]].emplace_back(r, chances[first[i]] / (op.renormalise ? kept : total));
-    }
-}
-
-void Plan::mix(const Op& op, const Batch& batch, int t) {
-    const int rows = rows_of(op.a, batch), count = static_cast<int>(op.experts.size());
-    if (t == 0) {
-        route(op, rows);
-        std::fill_n(row(op.out, 0), static_cast<std::size_t>(rows) * buffers_[op.out].width, 0.0f);
-    }
-    pool_->barrier();
-    for (int e = 0; e < count; e++)
-        if (!routes_[e].empty()) mix_expert(op, e, t);
-}
-
-void Plan::mix_expert(const Op& op, int expert, int t) {
-    const Mlp& mlp = op.experts[expert];
-    const auto& route = routes_[expert];
-    const int rows = static_cast<int>(route.size()), hidden = buffers_[op.a].width, width = mlp.up->matrix().rows;
-    auto quantise = [&](const float* x, Sixteen& s, int columns) {
-        for (int r = 0; r < rows; r++) {
-            std::size_t at = static_cast<std::size_t>(r) * columns;
-            kernels_->quantise(x + at, columns, s.bytes.data() + 2 * at, s.scales.data() + at / kGroup, s.sums.data() + at / (kGroup / 2));
-        }
-    };
-    auto coded = [](const std::shared_ptr<Packed>& m) { return m->matrix().code >= Code::u4; };
-    if (t == 0) {
-        for (int r = 0; r < rows; r++) std::memcpy(gathered_.data() + static_cast<std::size_t>(r) * hidden, row(op.a, route[r].first), sizeof(float) * hidden);
-        if (coded(mlp.up) || (mlp.gate && coded(mlp.gate))) quantise(gathered_.data(), sixteen_in_, hidden);
-    }
-    pool_->barrier();
-    Quantised in = view(sixteen_in_, hidden);
-    linear(*mlp.up, nullptr, gathered_.data(), coded(mlp.up) ? &in : nullptr, rows, up_.data(), width, t);
-    if (mlp.gate) linear(*mlp.gate, nullptr, gathered_.data(), coded(mlp.gate) ? &in : nullptr, rows, gate_.data(), width, t);
-    pool_->barrier();
-    if (t == 0) {
-        std::size_t n = static_cast<std::size_t>(rows) * width;
-        float* active = mlp.gate ? gate_.data() : up_.data();
-        kernels_->activate(active, n, op.act, active);
-        if (mlp.gate) kernels_->multiply(gate_.data(), up_.data(), n, up_.data());
-        if (coded(mlp.down)) quantise(up_.data(), sixteen_mid_, width);
-    }
-    pool_->barrier();
-    Quantised mid = view(sixteen_mid_, width);
-    linear(*mlp.down, nullptr, up_.data(), coded(mlp.down) ? &mid : nullptr, rows, down_.data(), hidden, t);
-    pool_->barrier();
-    if (t == 0)
-        for (int r = 0; r < rows; r++) {
-            float* x = down_.data() + static_cast<std::size_t>(r) * hidden;
-            float* y = row(op.out, route[r].first);
-            kernels_->scale(x, route[r].second, hidden, x);
-            kernels_->add(y, x, hidden, y);
-        }
-    pool_->barrier();
 }
 
 }  // namespace pellucid

@@ -36,6 +36,11 @@ const char* kind_name(Kind kind);
 
 constexpr int kMaxChosen = 64;      // experts for a row
 
+inline int tiles_of(const Packed& m) { return (m.matrix().rows + kLanes - 1) / kLanes; }
+
+// How often a weight's bytes count, where so many rows meet it: four are met while it is read.
+inline std::size_t work_of(std::size_t rows) { return (rows + 3) / 4; }
+
 struct Mlp {        // of one expert; a plain one has no gate
     std::shared_ptr<Packed> up, down, gate;
 };
@@ -52,7 +57,8 @@ struct Op {
     std::vector<float> weight, bias;        // of a norm; bias of a linear; frequencies of turns
     std::vector<Mlp> experts;
     bool barrier = false;                   // needs what other threads did since the last one
-    double seconds = 0, waited = 0;         // of thread 0, while measured; the wait for others included
+    double seconds = 0, waited = 0;         // of passes that were measured; what a thread, on the
+                                            // mean, had nothing to do of them
 };
 
 struct Buffer {
@@ -80,7 +86,7 @@ public:
     }
     // Throws where the operation does not fit its buffers or the layout.
     void push(Op op);
-    void finish(int result);                // orders the barriers; `result` is the buffer of logits
+    void finish(int result);                // orders the phases; `result` is the buffer of logits
 
     // out [wanted, width of the result]. Throws before anything is computed where ids, positions or
     // spans are not of this plan; std::overflow_error where keys or values are beyond f16, and then
@@ -106,6 +112,17 @@ private:
             sums.resize(std::max(sums.size(), numbers / (kGroup / 2)));
         }
     };
+    // Operations of one phase whose work is cut alike: several on the same rows, or one of another
+    // kind. A mixture of experts is several groups, one a phase.
+    enum class Stage { whole, choose, gather, widen, activate, narrow, join };
+    struct Group {
+        std::vector<int> ops;
+        Stage stage;
+    };
+    struct Extent {                         // of a group: what it can be cut into
+        std::size_t units, bytes;           // rows, tiles or items; about what each reads and writes
+    };
+    class Pass;
     struct Item {                           // of attention: queries of one head of keys
         const Span* span;
         int head, first, count;             // queries: row-major over (row, head of the group)
@@ -116,31 +133,52 @@ private:
     void check(const Batch& batch) const;
     void make_room(const Batch& batch);
     void make_room_for_experts(const Op& op, std::size_t rows);
-    void run_op(Op& op, const Batch& batch, int t);
+    void make_room_for_attention(const Batch& batch);
+    void group(int op, bool opens);
+    std::size_t cut(const Extent& extent) const;
+    Extent extent(const Group& group, const Batch& batch) const;
+    void run_units(const Op& op, const Batch& batch, Stage stage, int first, int last);
+    void run_linear(const Op& op, int rows, int first, int last);
     void run_rows(const Op& op, const Batch& batch, int first, int last);
-    void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int rows,
-                float* out, int out_width, int t) const;
+    void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int row0,
+                int row1, float* out, int out_width, int first, int last) const;
     void turns(const Op& op, const Batch& batch, int r);
     void rotate(const Op& op, int r);
     void store(const Op& op, const Batch& batch, int first, int last);
-    void route(const Op& op, int rows);
-    void attend(const Op& op, const Batch& batch, int t);
     void attend_item(const Op& op, const Batch& batch, const Item& item);
-    void mix(const Op& op, const Batch& batch, int t);
-    void mix_expert(const Op& op, int expert, int t);
+    // experts.cpp
+    Extent mixture_extent(const Op& op, Stage stage, std::size_t rows) const;
+    void run_mixture(const Op& op, Stage stage, int rows, int first, int last);
+    void choose_experts(const Op& op, int rows);
+    void order_by_expert(int experts, int all);
+    template <class Do> void each_expert(int tiles, int first, int last, Do work) const;
+    void gather_rows(const Op& op, int first, int last);
+    void widen(const Op& op, int first, int last);
+    void activate_rows(const Op& op, int first, int last);
+    void narrow(const Op& op, int first, int last);
+    void join_rows(const Op& op, int first, int last);
+    void quantise_row(const float* x, int columns, Sixteen& into, int row) const;
     Quantised view(Sixteen& s, int columns) const;
 
     std::shared_ptr<Pool> pool_;
     const Kernels* kernels_;
     Layout layout_;
     std::vector<Op> ops_;
+    std::vector<std::vector<Group>> phases_;
     std::vector<Buffer> buffers_;
     std::vector<Sixteen> sixteens_;
     int result_ = -1;
 
     // Scratch of one pass.
     std::vector<Item> items_;
-    std::vector<std::vector<std::pair<int, float>>> routes_;    // expert -> rows and their weights
+    std::size_t item_bytes_ = 0;            // of keys and values that an item reads, on the mean
+    struct Routed {                         // a row at one of its experts
+        int row, expert;
+        float weight;
+    };
+    std::vector<Routed> chosen_, routed_;   // by row; the same by expert
+    std::vector<int> ends_, places_;        // expert -> its last of routed_ + 1; of chosen_ -> of routed_
+    std::vector<int> active_;               // experts that have rows
     std::vector<float> chances_, gathered_, up_, gate_, down_;
     Sixteen sixteen_in_, sixteen_mid_;
     std::atomic<bool> beyond_half_{false};

@@ -1,8 +1,10 @@
-// Threads that are started once, and a barrier light enough to stand between two operations.
+// Threads that are started once, and do work that is cut into pieces for whoever is there.
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -24,10 +26,24 @@ inline long process_id() {
 #endif
 }
 
-// The threads of a pool, and what they wait for.
+// What a crew does: phases, each cut into pieces, of which every thread has a share to begin with.
+// A phase begins when all pieces of the one before are done. Neither function may throw.
+class Work {
+public:
+    virtual ~Work() = default;
+    virtual int phases() const = 0;
+    // How many pieces of a phase are in a share, at most 65,535. Asked once, as the phase begins.
+    virtual int pieces(int phase, int share) = 0;
+    virtual void piece(int phase, int share, int number, int thread) = 0;
+};
+
+// The threads of a pool. Pieces are claimed, and done ones counted: nobody waits for a thread to
+// come, only for pieces that one has really begun. So a thread that the system runs late, where
+// others want the processors too, finds its share done and goes on with what there is now. Whoever
+// does the last piece of a phase opens the next, and does it at once where it is a single piece.
 class Crew {
 public:
-    explicit Crew(int size) : size_(size) {
+    explicit Crew(int size) : owner(process_id()), size_(size), shares_(size), counts_(size) {
         try {
             for (int t = 1; t < size; t++) workers_.emplace_back([this, t] { serve(t); });
         } catch (...) {     // the system has no more threads: end those that were started
@@ -40,56 +56,114 @@ public:
     Crew& operator=(const Crew&) = delete;
 
     std::mutex turn;        // held by the one who runs
+    const long owner;       // the process whose threads these are
 
-    void run(const std::function<void(int)>& work) {
-        {
-            std::lock_guard<std::mutex> lock(mutex_);
-            work_ = &work;
-            running_.store(size_ - 1, std::memory_order_relaxed);
-            round_++;
-        }
-        wake_.notify_all();
-        work(0);
-        for (int spins = 0; running_.load(std::memory_order_acquire) > 0; spins++) rest(spins);
-    }
-
-    void barrier() {
-        if (size_ == 1) return;
-        unsigned phase = phase_.load(std::memory_order_acquire);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-            arrived_.store(0, std::memory_order_relaxed);
-            phase_.store(phase + 1, std::memory_order_release);
-        } else {
-            for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; spins++) rest(spins);
-        }
+    void run(Work& work) {
+        work_ = &work;
+        phase_ = -1;
+        done_.store(false, std::memory_order_relaxed);
+        open(0);
+        while (!done_.load(std::memory_order_acquire)) help(0);
     }
 
 private:
-    // Spin while the others are at work on their cores; then let whoever holds one go first.
-    static void rest(int spins) {
-        if (spins > 4000) {
-            std::this_thread::yield();
-            return;
+    // The pieces of a share that nobody has claimed: the thread itself takes the first, others the
+    // last. Who has claimed one may read what the phase is, which cannot end before; nobody else
+    // may. The epoch is of the phases ever opened, so that a claim that comes too late fails.
+    struct alignas(64) Share {
+        std::atomic<std::uint64_t> word{0};     // epoch << 32 | first << 16 | end
+    };
+    static std::uint32_t epoch_of(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
+
+    static int claim(Share& share, bool own) {      // -1: none is left
+        std::uint64_t word = share.word.load(std::memory_order_acquire);
+        for (;;) {
+            const int first = word >> 16 & 0xffff, end = word & 0xffff;
+            if (first == end) return -1;
+            if (share.word.compare_exchange_weak(word, own ? word + 0x10000 : word - 1, std::memory_order_acq_rel,
+                                                 std::memory_order_acquire))
+                return own ? first : end - 1;
         }
+    }
+
+    // Do what can be claimed; when that was the last of its phase, open the next. Else wait for it.
+    void help(int t) {
+        const std::uint32_t epoch = epoch_of(shares_[t].word.load(std::memory_order_acquire));
+        int finished = 0;
+        for (int i = 0; i < size_; i++) {
+            const int share = (t + i) % size_;
+            for (int number; (number = claim(shares_[share], i == 0)) >= 0; finished++)
+                work_->piece(phase_, share, number, t);
+        }
+        if (!finished || left_.fetch_sub(finished, std::memory_order_acq_rel) != finished) return wait(t, epoch);
+        open(t);
+    }
+
+    void open(int t) {
+        while (++phase_ < work_->phases()) {
+            int total = 0, some = 0;
+            for (int s = 0; s < size_; s++) {
+                counts_[s] = work_->pieces(phase_, s);
+                total += counts_[s];
+                if (counts_[s]) some = s;
+            }
+            if (total > 1) return publish(total);
+            if (total) work_->piece(phase_, some, 0, t);
+        }
+        done_.store(true);
+        if (caller_.asleep.load()) wake(caller_);
+    }
+
+    void publish(int total) {
+        left_.store(total, std::memory_order_relaxed);
+        const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+        for (int s = 0; s < size_; s++)
+            shares_[s].word.store(static_cast<std::uint64_t>(epoch) << 32 | static_cast<std::uint64_t>(counts_[s]),
+                                  std::memory_order_release);
+        epoch_.store(epoch);
+        if (others_.asleep.load()) wake(others_);
+        if (caller_.asleep.load()) wake(caller_);
+    }
+
+    // Spin while the others are at work on their cores; then sleep, so that whoever holds a piece,
+    // or another process, has this core.
+    void wait(int t, std::uint32_t epoch) {
+        for (int spins = 0; spins < kSpins; spins++) {
+            if (epoch_of(shares_[t].word.load(std::memory_order_acquire)) != epoch) return;
+            if (t == 0 && done_.load(std::memory_order_relaxed)) return;
+            pause();
+        }
+        Sleepers& place = t ? others_ : caller_;
+        std::unique_lock<std::mutex> lock(mutex_);
+        for (;;) {
+            place.asleep.store(true);   // before looking: who opens a phase looks the other way round
+            if (epoch_.load() != epoch || (t ? ending_.load() : done_.load())) return;
+            place.woken.wait(lock);
+        }
+    }
+
+    struct Sleepers {
+        std::atomic<bool> asleep{false};
+        std::condition_variable woken;
+    };
+    void wake(Sleepers& sleepers) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            sleepers.asleep.store(false);
+        }
+        sleepers.woken.notify_all();
+    }
+
+    static void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
         _mm_pause();
+#elif defined(__aarch64__)
+        asm volatile("isb");    // waits a little, where "yield" does nothing
 #endif
     }
 
     void serve(int t) {
-        unsigned seen = 0;
-        for (;;) {
-            const std::function<void(int)>* work;
-            {
-                std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [&] { return ending_ || round_ != seen; });
-                if (ending_) return;
-                seen = round_;
-                work = work_;
-            }
-            (*work)(t);
-            running_.fetch_sub(1, std::memory_order_acq_rel);
-        }
+        while (!ending_.load(std::memory_order_relaxed)) help(t);
     }
 
     void end() {
@@ -97,27 +171,32 @@ private:
             std::lock_guard<std::mutex> lock(mutex_);
             ending_ = true;
         }
-        wake_.notify_all();
+        others_.woken.notify_all();
         for (auto& worker : workers_) worker.join();
     }
 
-    int size_;
+    static constexpr int kSpins = 4000;
+
+    const int size_;
+    std::vector<Share> shares_;
+    std::vector<int> counts_;           // of pieces; of whoever opens a phase
     std::vector<std::thread> workers_;
     std::mutex mutex_;
-    std::condition_variable wake_;
-    const std::function<void(int)>* work_ = nullptr;
-    unsigned round_ = 0;
-    bool ending_ = false;
-    alignas(64) std::atomic<int> running_{0};
-    alignas(64) std::atomic<int> arrived_{0};
-    alignas(64) std::atomic<unsigned> phase_{0};
+    Sleepers caller_, others_;
+    std::atomic<bool> ending_{false};
+    alignas(64) std::atomic<bool> done_{false};
+    alignas(64) Work* work_ = nullptr;
+    int phase_ = 0;
+    std::atomic<std::uint32_t> epoch_{0};
+    std::atomic<int> left_{0};          // pieces of this phase that are not done
 };
 
 class Pool {
 public:
-    explicit Pool(int threads) : size_(threads), owner_(process_id()), crew_(new Crew(threads)) {}
+    explicit Pool(int threads) : size_(threads), crew_(new Crew(threads)) {}
     ~Pool() {
-        if (owner_ == process_id()) delete crew_;
+        Crew* crew = crew_.load();
+        if (crew->owner == process_id()) delete crew;
     }
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
@@ -127,29 +206,35 @@ public:
     // Whoever calls run holds this; others wait, so that several callers may share a pool.
     std::unique_lock<std::mutex> turn() { return std::unique_lock<std::mutex>(crew().turn); }
 
-    // work(t) for each thread t; the caller is thread 0. Returns when all are done. Work must not
-    // throw: the others would wait for ever at the next barrier.
-    void run(const std::function<void(int)>& work) { crew_->run(work); }
+    // Returns when all is done; the caller is thread 0.
+    void run(Work& work) { crew_.load()->run(work); }
 
-    // Called by every thread inside run: none goes on before all have come.
-    void barrier() { crew_->barrier(); }
+    // work(t) for each share t. Which thread does it is not said; it must not throw.
+    void run(const std::function<void(int)>& work) {
+        struct Once : Work {
+            const std::function<void(int)>& work;
+            explicit Once(const std::function<void(int)>& work) : work(work) {}
+            int phases() const override { return 1; }
+            int pieces(int, int) override { return 1; }
+            void piece(int, int share, int, int) override { work(share); }
+        } once(work);
+        run(once);
+    }
 
 private:
     // A forked process has this object but not its threads. What they held cannot be released
     // there (destroying a condition that a lost thread waits on never returns), so it is left.
+    // No lock is held here: a fork could come while another thread held it.
     Crew& crew() {
-        static std::mutex starting;
-        std::lock_guard<std::mutex> lock(starting);
-        if (owner_ != process_id()) {
-            crew_ = new Crew(size_);
-            owner_ = process_id();
-        }
-        return *crew_;
+        Crew* crew = crew_.load();
+        if (crew->owner == process_id()) return *crew;
+        auto made = std::make_unique<Crew>(size_);
+        if (crew_.compare_exchange_strong(crew, made.get())) return *made.release();
+        return *crew;
     }
 
     const int size_;
-    long owner_;
-    Crew* crew_;
+    std::atomic<Crew*> crew_;
 };
 
 }  // namespace pellucid
