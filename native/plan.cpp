@@ -35,6 +35,7 @@ Share share(Kind kind) {
 
 // The part `i` of `n` that is cut into `parts`.
 std::pair<std::size_t, std::size_t> part(std::size_t n, std::size_t i, std::size_t parts) {
+    if (n <= 1) return {i ? n : 0, n};      // as most are in decoding; a division takes longer
     auto start = [=](std::size_t of) { return (n * of + parts - 1) / parts; };
     return {start(i), start(i + 1)};
 }
@@ -107,18 +108,22 @@ void Plan::group(int number, bool opens) {
     if (opens || phases_.empty()) phases_.emplace_back();
     const Op& op = ops_[number];
     if (op.kind == Kind::experts) {
-        phases_.back().push_back({{number}, Stage::choose});
+        phases_.back().push_back({{number}, Stage::choose, 0});
         for (Stage stage : {Stage::gather, Stage::widen, Stage::activate, Stage::narrow, Stage::join})
-            phases_.push_back({{{number}, stage}});
+            phases_.push_back({{{number}, stage, 0}});
         return;
     }
-    auto wanted = [&](const Op& of) { return buffers_[of.out >= 0 ? of.out : of.a].wanted; };
+    auto buffer = [&](const Op& of) -> const Buffer& { return buffers_[of.out >= 0 ? of.out : of.a]; };
+    const std::size_t bytes = 2 * sizeof(float) * buffer(op).width;
     if (share(op.kind) == Share::rows)
         for (Group& group : phases_.back()) {
             const Op& other = ops_[group.ops.front()];
-            if (share(other.kind) == Share::rows && wanted(other) == wanted(op)) return group.ops.push_back(number);
+            if (share(other.kind) != Share::rows || buffer(other).wanted != buffer(op).wanted) continue;
+            group.ops.push_back(number);
+            group.bytes += bytes;
+            return;
         }
-    phases_.back().push_back({{number}, Stage::whole});
+    phases_.back().push_back({{number}, Stage::whole, bytes});
 }
 
 void Plan::make_room(const Batch& batch) {
@@ -292,11 +297,7 @@ Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {
         }
         case Kind::attend: return {items_.size(), item_bytes_ * work_of(kQueries)};
         case Kind::experts: return mixture_extent(op, group.stage, rows);
-        default: {
-            std::size_t numbers = 0;
-            for (int each : group.ops) numbers += buffers_[ops_[each].out >= 0 ? ops_[each].out : ops_[each].a].width;
-            return {rows, 2 * sizeof(float) * numbers};
-        }
+        default: return {rows, group.bytes};
     }
 }
 

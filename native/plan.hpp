@@ -118,6 +118,7 @@ private:
     struct Group {
         std::vector<int> ops;
         Stage stage;
+        std::size_t bytes;                  // of several on rows: what a row of all reads and writes
     };
     struct Extent {                         // of a group: what it can be cut into
         std::size_t units, bytes;           // rows, tiles or items; about what each reads and writes

@@ -67,11 +67,16 @@ public:
     }
 
 private:
+    static constexpr int kPatience = 100;       // pauses: a few microseconds
+    static constexpr int kSpins = 4000;
+
     // The pieces of a share that nobody has claimed: the thread itself takes the first, others the
     // last. Who has claimed one may read what the phase is, which cannot end before; nobody else
     // may. The epoch is of the phases ever opened, so that a claim that comes too late fails.
-    struct alignas(64) Share {
+    struct alignas(128) Share {
         std::atomic<std::uint64_t> word{0};     // epoch << 32 | first << 16 | end
+        int patience = kPatience;               // of the thread's own, before it helps
+        int phase = 0;      // beside it, since a line that another core wrote takes long to come
     };
     static std::uint32_t epoch_of(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
 
@@ -87,16 +92,29 @@ private:
     }
 
     // Do what can be claimed; when that was the last of its phase, open the next. Else wait for it.
+    // Who is there finishes a share at about the same time, and takes longer where it is helped; so
+    // help waits a moment, unless it was needed the last time.
     void help(int t) {
         const std::uint32_t epoch = epoch_of(shares_[t].word.load(std::memory_order_acquire));
         int finished = 0;
-        for (int i = 0; i < size_; i++) {
-            const int share = (t + i) % size_;
-            for (int number; (number = claim(shares_[share], i == 0)) >= 0; finished++)
-                work_->piece(phase_, share, number, t);
+        if (finish(t, t, finished)) return open(t);
+        if (opened(t, epoch, shares_[t].patience)) return;
+        bool helped = false;
+        for (int i = 1; i < size_; i++) {
+            if (finish(t, (t + i) % size_, finished)) return open(t);
+            helped |= finished > 0;
         }
-        if (!finished || left_.fetch_sub(finished, std::memory_order_acq_rel) != finished) return wait(t, epoch);
-        open(t);
+        shares_[t].patience = helped ? 0 : kPatience;
+        if (!opened(t, epoch, kSpins)) sleep(t, epoch);
+    }
+
+    // Do what is left of a share, and how many pieces those were; whether nothing then is left of the phase. Counted share by share,
+    // so that the last of all need not look at the others'.
+    bool finish(int t, int share, int& finished) {
+        finished = 0;
+        for (int number; (number = claim(shares_[share], share == t)) >= 0; finished++)
+            work_->piece(shares_[share].phase, share, number, t);
+        return finished && left_.fetch_sub(finished, std::memory_order_acq_rel) == finished;
     }
 
     void open(int t) {
@@ -107,32 +125,44 @@ private:
                 total += counts_[s];
                 if (counts_[s]) some = s;
             }
-            if (total > 1) return publish(total);
-            if (total) work_->piece(phase_, some, 0, t);
+            if (total == 1) work_->piece(phase_, some, 0, t);
+            if (total > 1 && !begin(t, total)) return;
         }
         done_.store(true);
         if (caller_.asleep.load()) wake(caller_);
     }
 
-    void publish(int total) {
+    // Let the others have a phase, and do the first piece of one's own share; whether that was all.
+    bool begin(int t, int total) {
         left_.store(total, std::memory_order_relaxed);
         const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
-        for (int s = 0; s < size_; s++)
-            shares_[s].word.store(static_cast<std::uint64_t>(epoch) << 32 | static_cast<std::uint64_t>(counts_[s]),
+        const bool own = counts_[t] > 0;
+        for (int s = 0; s < size_; s++) {
+            shares_[s].phase = phase_;
+            const std::uint32_t first = s == t && own ? 0x10000 : 0;
+            shares_[s].word.store(static_cast<std::uint64_t>(epoch) << 32 | first | static_cast<std::uint32_t>(counts_[s]),
                                   std::memory_order_release);
+        }
         epoch_.store(epoch);
         if (others_.asleep.load()) wake(others_);
         if (caller_.asleep.load()) wake(caller_);
+        if (!own) return false;
+        work_->piece(phase_, t, 0, t);
+        return left_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     }
 
-    // Spin while the others are at work on their cores; then sleep, so that whoever holds a piece,
-    // or another process, has this core.
-    void wait(int t, std::uint32_t epoch) {
-        for (int spins = 0; spins < kSpins; spins++) {
-            if (epoch_of(shares_[t].word.load(std::memory_order_acquire)) != epoch) return;
-            if (t == 0 && done_.load(std::memory_order_relaxed)) return;
+    // Spin while the others are at work on their cores; whether there is something new to do.
+    bool opened(int t, std::uint32_t epoch, int spins) const {
+        for (; spins > 0; spins--) {
+            if (epoch_of(shares_[t].word.load(std::memory_order_acquire)) != epoch) return true;
+            if (t == 0 && done_.load(std::memory_order_relaxed)) return true;
             pause();
         }
+        return false;
+    }
+
+    // So that whoever holds a piece, or another process, has this core.
+    void sleep(int t, std::uint32_t epoch) {
         Sleepers& place = t ? others_ : caller_;
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
@@ -175,8 +205,6 @@ private:
         for (auto& worker : workers_) worker.join();
     }
 
-    static constexpr int kSpins = 4000;
-
     const int size_;
     std::vector<Share> shares_;
     std::vector<int> counts_;           // of pieces; of whoever opens a phase
@@ -185,10 +213,10 @@ private:
     Sleepers caller_, others_;
     std::atomic<bool> ending_{false};
     alignas(64) std::atomic<bool> done_{false};
-    alignas(64) Work* work_ = nullptr;
+    Work* work_ = nullptr;
+    alignas(64) std::atomic<int> left_{0};      // pieces of this phase that are not done
+    alignas(64) std::atomic<std::uint32_t> epoch_{0};
     int phase_ = 0;
-    std::atomic<std::uint32_t> epoch_{0};
-    std::atomic<int> left_{0};          // pieces of this phase that are not done
 };
 
 class Pool {
