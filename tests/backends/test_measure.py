@@ -1,6 +1,7 @@
 """A measured plan: its bytes and arithmetic are those of the model's numbers, by closed formula."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pellucid.backends.native import Native
 from pellucid.backends.reference import Reference
 from pellucid.errors import BackendError, ParameterError
 from pellucid.model.model import Model
+from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
 
 HIDDEN, MLP, LAYERS, HEADS, KV_HEADS, HEAD_DIM, VOCAB = 64, 96, 3, 4, 2, 16, 128
@@ -116,6 +118,17 @@ def test_times_are_measured_and_waiting_is_a_part_of_them(model):
     assert sum(o.seconds for o in plan.operations) > 0
     assert (plan.rows, plan.context, plan.threads) == (5, 20, 1)
     assert model.run.plan.measuring is False
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_times_of_operations_add_up_to_less_than_the_call(folder, threads):
+    model = Model.open(open_checkpoint(folder), Native(threads=threads))
+    plan = model.run.plan
+    plan.measuring = True
+    start = time.perf_counter()
+    model.forward(Run([Segment([1, 2, 3])]))
+    taken = time.perf_counter() - start
+    assert 0 < sum(entry["seconds"] for entry in plan.describe()) < taken
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ class Operation:
 
     `shape` is what a row becomes; `bytes` are read from or written to where weights, keys and
     values are kept (rows between operations stay in the processor's caches); `arithmetic` counts
-    additions and multiplications; `seconds` are the first thread's, of which it waited `waited`
-    for the others.
+    additions and multiplications; `seconds` are of the pass, of which a thread, on the mean, had
+    nothing to do for `waited`.
     """
 
     kind: str

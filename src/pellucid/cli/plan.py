@@ -28,7 +28,7 @@ def plan(
     """Show each operation of a pass: its bytes, arithmetic and measured time.
 
     Below them stand their sums by kind, and how near the pass comes to what this machine's memory
-    allows. A time is the first thread's; "waited" is how much of it was spent waiting for others.
+    allows. "waited" is how much of a time a thread, on the mean, had nothing to do.
     """
     from pellucid.backends.measure import measure
     from pellucid.backends.native import Native

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -169,6 +170,31 @@ def test_a_forked_process_computes_the_same(tiny: Callable[[str], Tiny]) -> None
         os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
     np.testing.assert_array_equal(whole(model, made.sequences[0]), truth)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_process_forked_while_a_pass_runs_computes_the_same(tiny: Callable[[str], Tiny]) -> None:
+    made = tiny("llama")
+    model = made.open(Native(2))
+    truth, stop = whole(model, made.sequences[0]), threading.Event()
+
+    def passes() -> None:
+        while not stop.is_set():
+            whole(model, made.sequences[0])
+
+    thread = threading.Thread(target=passes)
+    thread.start()
+    children = []
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:  # no exception may leave this branch
+            signal.alarm(30)  # ends one that waits for ever
+            os._exit(0 if np.array_equal(whole(model, made.sequences[0]), truth) else 1)
+        children.append(child)
+    ended = [os.waitpid(child, 0)[1] for child in children]
+    stop.set()
+    thread.join()
+    assert ended == [0] * len(children)
 
 
 def test_a_process_ends_with_engines_alive_and_says_nothing() -> None:
