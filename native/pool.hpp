@@ -134,9 +134,9 @@ private:
 
     // Let the others have a phase, and do the first piece of one's own share; whether that was all.
     bool begin(int t, int total) {
-        left_.store(total, std::memory_order_relaxed);
+        left_.store(total + 1, std::memory_order_relaxed);      // with this: the next must not open before it ends
         const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
-        const bool own = counts_[t] > 0;
+        const int own = counts_[t] > 0;
         for (int s = 0; s < size_; s++) {
             shares_[s].phase = phase_;
             const std::uint32_t first = s == t && own ? 0x10000 : 0;
@@ -146,9 +146,8 @@ private:
         epoch_.store(epoch);
         if (others_.asleep.load()) wake(others_);
         if (caller_.asleep.load()) wake(caller_);
-        if (!own) return false;
-        work_->piece(phase_, t, 0, t);
-        return left_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+        if (own) work_->piece(phase_, t, 0, t);
+        return left_.fetch_sub(own + 1, std::memory_order_acq_rel) == own + 1;
     }
 
     // Spin while the others are at work on their cores; whether there is something new to do.
@@ -215,7 +214,7 @@ private:
     alignas(64) std::atomic<bool> done_{false};
     Work* work_ = nullptr;
     alignas(64) std::atomic<int> left_{0};      // pieces of this phase that are not done
-    alignas(64) std::atomic<std::uint32_t> epoch_{0};
+    std::atomic<std::uint32_t> epoch_{0};
     int phase_ = 0;
 };
 
