@@ -21,6 +21,7 @@ from pellucid.weights.tensor import Floats
 Ids = npt.NDArray[np.int64]
 
 TAILS = 8  # thresholds of `tails`
+FARTHEST = np.float32(104)  # below the highest score: beyond it nothing weighs anything
 
 
 def weigh(scores: Floats) -> tuple[float, float]:
@@ -55,6 +56,18 @@ def weights(scores: Floats) -> tuple[Floats, float]:
     return each, _native.weigh(scores, each, instruction_set())[1]
 
 
+def entropy(scores: Floats) -> float:
+    """The entropy of the softmax, in nats.
+
+    >>> round(entropy(np.array([0, 0, -np.inf, 0, 0], np.float32)) / math.log(4), 6)
+    1.0
+    """
+    each, total = weights(scores)
+    below = scores - scores.max()
+    np.maximum(below, -FARTHEST, out=below)  # minus infinity times a weight of 0 would be NaN
+    return math.log(total) - float(np.dot(each, below)) / total
+
+
 def block_sums(scores: Floats, most: float, block: int) -> npt.NDArray[np.float64]:
     """The sums of exp(score - most) by blocks of so many tokens, in the order of ids.
 
@@ -73,6 +86,17 @@ def leading(scores: Floats, k: int) -> Ids:
     [1, 3, 4]
     """
     return _native.leading(scores, k, instruction_set())
+
+
+def shuffled(seed: int, count: int, first: int) -> Ids:
+    """The first of `count` numbers from 0 on, shuffled as PyTorch's randperm does on a CPU.
+
+    `seed` has 32 bits.
+
+    >>> sorted(shuffled(7, 5, 5).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    return _native.shuffled(seed, count, first)
 
 
 def at_least(scores: Floats, threshold: float, below: float = np.nan) -> Ids:

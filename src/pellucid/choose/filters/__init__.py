@@ -4,11 +4,33 @@ A file here is a group of filters with its `ROWS`; the orders in which they are 
 `choose/parameters/order.py`.
 """
 
-from pellucid.choose.filters import diversity, lengths, penalties, truncation
+from pellucid.choose.filters import (
+    cutoffs,
+    distribution,
+    diversity,
+    lengths,
+    ngrams,
+    penalties,
+    phrases,
+    tokens,
+    truncation,
+    watermark,
+)
 from pellucid.choose.filters.filter import Context, Filter
 
-FILTERS: dict[str, Filter] = {
-    row.name: row for group in (diversity, penalties, lengths, truncation) for row in group.ROWS
-}
+_GROUPS = (
+    cutoffs,
+    distribution,
+    diversity,
+    lengths,
+    ngrams,
+    penalties,
+    phrases,
+    tokens,
+    truncation,
+    watermark,
+)
+
+FILTERS: dict[str, Filter] = {row.name: row for group in _GROUPS for row in group.ROWS}
 
 __all__ = ["FILTERS", "Context", "Filter"]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from pellucid.choose.candidates import Candidates
+import math
+
+import numpy as np
+
+from pellucid.choose.candidates import REMOVED, Candidates
 from pellucid.choose.filters.filter import Context, Filter
+
+_FAR = 60.0  # where the growth is e**60, nothing but an end is left
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def min_new_tokens(candidates: Candidates, context: Context, least: int) -> Candidates:
@@ -13,4 +20,27 @@ def min_new_tokens(candidates: Candidates, context: Context, least: int) -> Cand
     return candidates.without(context.stop_ids)
 
 
-ROWS = (Filter(min_new_tokens, ("min_new_tokens",)),)
+def exponential_decay_length_penalty(
+    candidates: Candidates, context: Context, decay: tuple[int, float]
+) -> Candidates:
+    """Raise the stop tokens by `|score| * (factor ** beyond - 1)`, beyond so many tokens.
+
+    transformers' formula, within float32.
+    """
+    start, factor = decay
+    beyond = len(context.output) - start
+    if beyond <= 0:
+        return candidates
+    growth = math.expm1(min(beyond * math.log(factor), _FAR))
+    raised = candidates.scores.copy()
+    ends = candidates.places(context.stop_ids)
+    ends = ends[raised[ends] > REMOVED]
+    old = raised[ends].astype(np.float64)
+    raised[ends] = np.clip(old + np.abs(old) * growth, -_LARGEST, _LARGEST)
+    return candidates.rescored(raised)
+
+
+ROWS = (
+    Filter(min_new_tokens, ("min_new_tokens",)),
+    Filter(exponential_decay_length_penalty, ("exponential_decay_length_penalty",)),
+)

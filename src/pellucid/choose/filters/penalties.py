@@ -6,39 +6,71 @@ import numpy as np
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
+from pellucid.choose.vocabulary import Ids
 
 
-def repetition_penalty(candidates: Candidates, context: Context, penalty: float) -> Candidates:
+def repetition_penalty(
+    candidates: Candidates, context: Context, penalty: float, last: int | None = None
+) -> Candidates:
     """Divide what speaks for a token that was used, multiply what speaks against it.
 
     CTRL (Keskar et al. 2019, arXiv:1909.05858), with transformers' sign rule; prompt and answer
     count alike, however often a token stands there.
     """
-    penalised = candidates.scores.copy()
-    used = candidates.places(context.ids)
-    old = penalised[used]
-    penalised[used] = np.where(old < 0, old * np.float32(penalty), old / np.float32(penalty))
-    return candidates.rescored(penalised)
+    return _divided(candidates, _window(context.ids, last), penalty)
 
 
-def frequency_penalty(candidates: Candidates, context: Context, penalty: float) -> Candidates:
+def encoder_repetition_penalty(
+    candidates: Candidates, context: Context, penalty: float
+) -> Candidates:
+    """Multiply what speaks for a token of the prompt, divide what speaks against it.
+
+    transformers' inverse of the repetition penalty, for answers that should keep to a text.
+    """
+    return _divided(candidates, context.prompt, 1 / penalty)
+
+
+def frequency_penalty(
+    candidates: Candidates, context: Context, penalty: float, last: int | None = None
+) -> Candidates:
     """Subtract the penalty for each time that a token stands in the answer (OpenAI's formula)."""
-    used, times = np.unique(context.output, return_counts=True)
+    used, times = np.unique(_said(context, last), return_counts=True)
     here, places = candidates.find(used)
     penalised = candidates.scores.copy()
     penalised[places] -= times[here].astype(np.float32) * np.float32(penalty)
     return candidates.rescored(penalised)
 
 
-def presence_penalty(candidates: Candidates, context: Context, penalty: float) -> Candidates:
+def presence_penalty(
+    candidates: Candidates, context: Context, penalty: float, last: int | None = None
+) -> Candidates:
     """Subtract the penalty once from every token of the answer (OpenAI's formula)."""
     penalised = candidates.scores.copy()
-    penalised[candidates.places(np.unique(context.output))] -= np.float32(penalty)
+    penalised[candidates.places(np.unique(_said(context, last)))] -= np.float32(penalty)
     return candidates.rescored(penalised)
 
 
+def _divided(candidates: Candidates, tokens: Ids, penalty: float) -> Candidates:
+    penalised = candidates.scores.copy()
+    used = candidates.places(tokens)
+    old = penalised[used]
+    penalised[used] = np.where(old < 0, old * np.float32(penalty), old / np.float32(penalty))
+    return candidates.rescored(penalised)
+
+
+def _said(context: Context, last: int | None) -> Ids:
+    """What OpenAI's penalties count: the answer, or llama.cpp's window over the prompt too."""
+    return context.output if last is None else _window(context.ids, last)
+
+
+def _window(ids: Ids, last: int | None) -> Ids:
+    """The last ids, so many; None and -1 mean all."""
+    return ids if last is None or last < 0 else ids[max(0, len(ids) - last) :]
+
+
 ROWS = (
-    Filter(repetition_penalty, ("repetition_penalty",)),
-    Filter(frequency_penalty, ("frequency_penalty",)),
-    Filter(presence_penalty, ("presence_penalty",)),
+    Filter(encoder_repetition_penalty, ("encoder_repetition_penalty",)),
+    Filter(repetition_penalty, ("repetition_penalty", "repeat_last_n")),
+    Filter(frequency_penalty, ("frequency_penalty", "repeat_last_n")),
+    Filter(presence_penalty, ("presence_penalty", "repeat_last_n")),
 )

@@ -8,23 +8,36 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
+from pellucid.choose.parameters.distribution import Distribution
 from pellucid.choose.parameters.lengths import Lengths
 from pellucid.choose.parameters.order import Order
 from pellucid.choose.parameters.penalties import Penalties
 from pellucid.choose.parameters.sampling import Sampling
 from pellucid.choose.parameters.search import Search
 from pellucid.choose.parameters.table import Parameter
+from pellucid.choose.parameters.tokens import Tokens
 from pellucid.choose.parameters.values import shown
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
     from pellucid.choose.task import Vocabulary
 
-GROUPS = (Lengths, Penalties, Sampling, Order, Search, Account)  # in the order of the help
+GROUPS = (
+    Lengths,
+    Penalties,
+    Tokens,
+    Distribution,
+    Sampling,
+    Order,
+    Search,
+    Account,
+)  # in the order of the help
 
 
 @dataclass(frozen=True, repr=False)
-class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths):
+class GenerationParameters(
+    Account, Search, Order, Sampling, Distribution, Tokens, Penalties, Lengths
+):
     """How a text is to be continued. None means not given; nothing given means greedy.
 
     Each field is a row of `PARAMETERS`. Values are checked when the object is made, and so is
@@ -40,6 +53,7 @@ class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths)
         _check_sampling(self)
         _check_needs(self)
         self.check_lengths()
+        self.check_negative()
         self.check_search(self.sampling)
         self.check_order()
 
@@ -89,10 +103,13 @@ class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths)
         """These parameters for one prompt, with nothing left open.
 
         Lengths become `max_new_tokens` and `min_new_tokens`, within the context; `stop_token_ids`
-        are joined with the model's `end_ids`; a seed is drawn from the system if one is needed.
-        Raises ParameterError for a length that this prompt makes impossible.
+        are joined with the model's `end_ids`; texts become ids; a seed is drawn from the system if
+        one is needed. Raises ParameterError for a length that this prompt makes impossible, and
+        for a text that has no ids.
         """
-        most = self.most_tokens(prompt_length, context_length)
+        negative = self.negative_ids(vocabulary, context_length)
+        beyond = max(0, len(negative or ()) - prompt_length)  # the longer prompt bounds the answer
+        most = self.most_tokens(prompt_length, context_length - beyond)
         least = self.min_new_tokens or max((self.min_length or 0) - prompt_length, 0)
         name = "min_new_tokens" if self.min_new_tokens else "min_length"
         if least > most:
@@ -100,6 +117,9 @@ class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths)
         ends = tuple(sorted({*(self.stop_token_ids or ()), *end_ids}))
         if least and not ends and not self.stop:
             raise ParameterError(name, "has no effect: nothing but the length ends this answer")
+        if self.exponential_decay_length_penalty and not ends:
+            name = "exponential_decay_length_penalty"
+            raise ParameterError(name, "has no effect: no token ends this answer")
         # 32 bits of seed: easy to type again, and exact in JSON, whose numbers end at 2**53
         seed = secrets.randbits(32) if self.sampling and self.seed is None else self.seed
         return replace(
@@ -109,6 +129,10 @@ class GenerationParameters(Account, Search, Order, Sampling, Penalties, Lengths)
             max_length=None,
             min_length=None,
             stop_token_ids=ends or None,
+            bad_words=None,
+            bad_words_ids=self.forbidden(vocabulary, ends),
+            negative_prompt=None,
+            negative_prompt_ids=negative,
             seed=seed,
             ledger=DEFAULT_LEDGER if self.ledger is None else self.ledger,
         )

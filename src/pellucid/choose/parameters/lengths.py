@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pellucid.choose.parameters.phrases import Decay
 from pellucid.choose.parameters.table import row
 from pellucid.choose.parameters.values import MANY_TOKENS, Ids, Integer, Texts
 from pellucid.errors import ParameterError
@@ -34,6 +35,10 @@ class Lengths:
         Integer(0, MANY_TOKENS),
         "like min_new_tokens, but counted with the prompt",
         neutral=0,
+    )
+    exponential_decay_length_penalty: tuple[int, float] | None = row(
+        Decay(100),
+        "beyond so many tokens raise the logits of stop tokens by this factor, again at each token",
     )
     stop: tuple[str, ...] | None = row(Texts(), "end before this text appears in the answer")
     stop_token_ids: tuple[int, ...] | None = row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pellucid.choose.parameters.values import MANY_TOKENS, Integer, Number, listed, shown, whole
 from pellucid.errors import ParameterError
@@ -14,6 +14,7 @@ _LONGEST_PHRASE = 256
 _STRONGEST = 1_000_000
 
 Phrase = tuple[int, ...]
+Key = TypeVar("Key", int, Phrase)
 
 _ID = Integer(0, MANY_TOKENS)
 
@@ -47,7 +48,8 @@ class Biases:
     def check(self, name: str, value: Any) -> tuple[tuple[int, float], ...]:
         """The pairs, or ParameterError. JSON's keys are texts, so those of digits are ids too."""
         bias = Number(self.low, self.high)
-        return tuple((_token(name, i), bias.check(name, b)) for i, b in _pairs(name, value))
+        pairs = [(_token(name, i), bias.check(name, b)) for i, b in _pairs(name, value)]
+        return _unlike(name, pairs)
 
     def tokens(self, value: tuple[tuple[int, float], ...]) -> Iterable[int]:
         """The ids that a checked value names."""
@@ -64,7 +66,8 @@ class PhraseBiases:
     def check(self, name: str, value: Any) -> tuple[tuple[Phrase, float], ...]:
         """The pairs, or ParameterError."""
         bias = Number(-_STRONGEST, _STRONGEST)
-        return tuple((_phrase(name, ids), bias.check(name, b)) for ids, b in _pairs(name, value))
+        pairs = [(_phrase(name, ids), bias.check(name, b)) for ids, b in _pairs(name, value)]
+        return _unlike(name, pairs)
 
     def tokens(self, value: tuple[tuple[Phrase, float], ...]) -> Iterable[int]:
         """The ids that a checked value names."""
@@ -100,15 +103,19 @@ def _token(name: str, value: Any) -> int:
     return _ID.check(name, int(value) if digits else value)
 
 
-def _pairs(name: str, value: Any) -> list[tuple[Any, Any]]:
-    """The members of a mapping, or of a list of pairs; none of them twice."""
+def _pairs(name: str, value: Any) -> list[list[Any]]:
+    """The members of a mapping, or of a list of pairs."""
     given = value.items() if isinstance(value, Mapping) else value
     pairs = [listed(name, pair, 2) for pair in listed(name, given, _MOST_PHRASES)]
     if any(len(pair) != 2 for pair in pairs):
         raise ParameterError(name, "must be pairs of what is meant and a number")
-    seen = set()
+    return pairs
+
+
+def _unlike(name: str, pairs: list[tuple[Key, float]]) -> tuple[tuple[Key, float], ...]:
+    seen: set[Key] = set()
     for key, _ in pairs:
-        if (text := str(key)) in seen:
+        if key in seen:
             raise ParameterError(name, f"{shown(key)} is given twice")
-        seen.add(text)
-    return [(key, number) for key, number in pairs]
+        seen.add(key)
+    return tuple(pairs)

@@ -48,6 +48,23 @@ class Sampling:
         neutral=1.0,
         sampling=True,
     )
+    top_h: float | None = row(
+        Number(0, 1, above=True),
+        "draw from the likeliest tokens that hold this share of the entropy, of the first 100",
+        sampling=True,
+    )
+    epsilon_cutoff: float | None = row(
+        Number(0, 1),
+        "draw from tokens of at least this probability",
+        neutral=0.0,
+        sampling=True,
+    )
+    eta_cutoff: float | None = row(
+        Number(0, 1),
+        "like epsilon_cutoff, but lower where the model is uncertain",
+        neutral=0.0,
+        sampling=True,
+    )
     seed: int | None = row(
         Integer(0, 2**64 - 1), "repeat the draws of an earlier run; drawn and reported when absent"
     )
