@@ -8,13 +8,18 @@ from pellucid.choose.filters import (
     cutoffs,
     distribution,
     diversity,
+    dry,
     lengths,
     ngrams,
     penalties,
     phrases,
+    sigma,
+    steering,
+    temperature,
     tokens,
     truncation,
     watermark,
+    xtc,
 )
 from pellucid.choose.filters.filter import Context, Filter
 
@@ -22,13 +27,18 @@ _GROUPS = (
     cutoffs,
     distribution,
     diversity,
+    dry,
     lengths,
     ngrams,
     penalties,
     phrases,
+    sigma,
+    steering,
+    temperature,
     tokens,
     truncation,
     watermark,
+    xtc,
 )
 
 FILTERS: dict[str, Filter] = {row.name: row for group in _GROUPS for row in group.ROWS}

@@ -1,4 +1,4 @@
-"""Filters that sharpen a distribution or cut off its tail, before a draw.
+"""Filters that cut off the tail of a distribution, before a draw.
 
 Among equal scores none prefers one: what is equal to the last token kept is kept.
 """
@@ -9,24 +9,13 @@ import math
 
 import numpy as np
 
-from pellucid.choose.candidates import Candidates
+from pellucid.choose.candidates import REMOVED, Candidates
 from pellucid.choose.filters.filter import Context, Filter
 from pellucid.choose.vocabulary import TAILS, at_least, leading, tails, weights
 from pellucid.weights.tensor import Floats
 
 _SHORT = 4096  # so few keys are sorted faster than looked through once more
 _NATS = np.array([0.5, 1, 2, 4, 8, 16, 32, 64, 104], np.float32)  # below the first
-
-
-def temperature(candidates: Candidates, context: Context, value: float) -> Candidates:
-    """Divide the scores: below 1 favours what is likely, above 1 evens out."""
-    scores = candidates.scores
-    with np.errstate(all="ignore"):
-        divided = scores / np.float32(value)
-        if not np.isfinite(divided.max()):
-            # Beyond float32: the differences to the likeliest token are what matters, and they fit.
-            divided = ((scores.astype(np.float64) - scores.max()) / value).astype(np.float32)
-    return candidates.rescored(divided)
 
 
 def top_k(candidates: Candidates, context: Context, k: int) -> Candidates:
@@ -39,25 +28,28 @@ def top_k(candidates: Candidates, context: Context, k: int) -> Candidates:
     return candidates.reaching(scores, scores[first[-1]]) if len(first) == k else candidates
 
 
-def top_p(candidates: Candidates, context: Context, p: float) -> Candidates:
+def top_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0) -> Candidates:
     """Keep the fewest likeliest tokens whose probabilities add up to p (nucleus sampling).
 
     Holtzman et al. 2019, arXiv:1904.09751.
     """
-    each, total = weights(candidates.scores)
-    return candidates.reaching(candidates.scores, _edge(candidates.scores, each, p * total))
+    scores = candidates.scores
+    each, total = weights(scores)
+    return _reaching(candidates, scores, _edge(scores, each, p * total), min_keep)
 
 
-def min_p(candidates: Candidates, context: Context, fraction: float) -> Candidates:
+def min_p(
+    candidates: Candidates, context: Context, fraction: float, min_keep: int = 0
+) -> Candidates:
     """Keep tokens at least `fraction` as probable as the likeliest.
 
     Nguyen et al. 2024, arXiv:2407.01082.
     """
     least = candidates.weight[0] + math.log(fraction)
-    return candidates.reaching(candidates.scores, least)
+    return _reaching(candidates, candidates.scores, least, min_keep)
 
 
-def typical_p(candidates: Candidates, context: Context, p: float) -> Candidates:
+def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0) -> Candidates:
     """Keep the tokens whose surprise is nearest to the expected one, up to probability p.
 
     Locally typical sampling (Meister et al. 2022, arXiv:2202.00666). Surprise is the negative
@@ -69,7 +61,15 @@ def typical_p(candidates: Candidates, context: Context, p: float) -> Candidates:
     np.maximum(nearness, -_NATS[-1], out=nearness)  # where nothing weighs anything, if removed
     nearness -= np.float32(np.dot(each, nearness) / total)  # log(total) less the entropy
     np.negative(np.abs(nearness, out=nearness), out=nearness)
-    return candidates.reaching(nearness, _edge(nearness, each, p * total))
+    return _reaching(candidates, nearness, _edge(nearness, each, p * total), min_keep)
+
+
+def _reaching(candidates: Candidates, keys: Floats, edge: float, least: int) -> Candidates:
+    """Those whose key reaches the edge; as many more as it takes to have the least number."""
+    if least:
+        left = np.where(candidates.scores > REMOVED, keys, REMOVED)
+        edge = min(edge, float(left[leading(left, least)[-1]]))
+    return candidates.reaching(keys, edge)
 
 
 def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
@@ -98,9 +98,8 @@ def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
 
 
 ROWS = (
-    Filter(temperature, ("temperature",)),
     Filter(top_k, ("top_k",)),
-    Filter(top_p, ("top_p",)),
-    Filter(min_p, ("min_p",)),
-    Filter(typical_p, ("typical_p",)),
+    Filter(top_p, ("top_p", "min_keep")),
+    Filter(min_p, ("min_p", "min_keep")),
+    Filter(typical_p, ("typical_p", "min_keep")),
 )

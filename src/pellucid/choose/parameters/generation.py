@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
 from pellucid.choose.parameters.distribution import Distribution
+from pellucid.choose.parameters.dry import Dry
 from pellucid.choose.parameters.lengths import Lengths
 from pellucid.choose.parameters.order import Order
 from pellucid.choose.parameters.penalties import Penalties
 from pellucid.choose.parameters.sampling import Sampling
 from pellucid.choose.parameters.search import Search
+from pellucid.choose.parameters.shaping import Shaping
+from pellucid.choose.parameters.steering import Steering
 from pellucid.choose.parameters.table import Parameter
 from pellucid.choose.parameters.tokens import Tokens
 from pellucid.choose.parameters.values import shown
@@ -25,9 +28,12 @@ if TYPE_CHECKING:
 GROUPS = (
     Lengths,
     Penalties,
+    Dry,
     Tokens,
     Distribution,
     Sampling,
+    Shaping,
+    Steering,
     Order,
     Search,
     Account,
@@ -36,7 +42,17 @@ GROUPS = (
 
 @dataclass(frozen=True, repr=False)
 class GenerationParameters(
-    Account, Search, Order, Sampling, Distribution, Tokens, Penalties, Lengths
+    Account,
+    Search,
+    Order,
+    Steering,
+    Shaping,
+    Sampling,
+    Distribution,
+    Tokens,
+    Dry,
+    Penalties,
+    Lengths,
 ):
     """How a text is to be continued. None means not given; nothing given means greedy.
 
@@ -171,7 +187,7 @@ def _unknown(name: str) -> str:
 
     begun = [known for known in PARAMETERS if len(name) > 2 and known.startswith(name)]
     near = begun or difflib.get_close_matches(name[:64], PARAMETERS, n=1, cutoff=0.65)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(PARAMETERS)}"
+    hint = f"did you mean {near[0]}?" if near else "`pellucid generate --help` has all"
     return f"no such parameter; {hint}"
 
 

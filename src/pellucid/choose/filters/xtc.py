@@ -1,0 +1,37 @@
+"""A filter that leaves out the likeliest, now and then, so that an answer surprises."""
+
+from __future__ import annotations
+
+import math
+
+from pellucid.choose.candidates import Candidates
+from pellucid.choose.filters.filter import Context, Filter
+from pellucid.choose.vocabulary import at_least
+
+
+def xtc(
+    candidates: Candidates,
+    context: Context,
+    probability: float,
+    threshold: float,
+    min_keep: int = 0,
+) -> Candidates:
+    """With this probability, remove all tokens that reach the threshold but the least of them.
+
+    "Exclude top choices": p-e-w, text-generation-webui PR #6335; here with llama.cpp's rules. None
+    are removed if fewer than `min_keep` would be left.
+    """
+    assert context.draws, "a parameter that asks for sampling comes with draws"
+    if context.draws.uniform() >= probability:
+        return candidates
+    scores = candidates.scores
+    places = at_least(scores, candidates.logsumexp + math.log(threshold))
+    if len(places) < 2:
+        return candidates
+    excluded = places[scores[places] > scores[places].min()]
+    if candidates.count - len(excluded) < min_keep:
+        return candidates
+    return candidates.without(candidates.tokens(excluded))
+
+
+ROWS = (Filter(xtc, ("xtc_probability", "xtc_threshold", "min_keep")),)
