@@ -9,6 +9,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <limits>
 #include <stdexcept>
 
 #include "bandwidth.hpp"
@@ -228,6 +229,15 @@ void bind_vocabulary(nb::module_& m) {
         }
         return given(std::move(places));
     }, "scores"_a.noconvert(), "k"_a, "isa"_a);
+    m.def("shuffled", [](std::uint32_t seed, std::size_t n, std::size_t count) {
+        if (n > std::numeric_limits<std::uint32_t>::max()) throw std::invalid_argument("n");
+        Places places;
+        {
+            nb::gil_scoped_release free;
+            places = shuffled(seed, n, count);
+        }
+        return given(std::move(places));
+    }, "seed"_a, "n"_a, "count"_a);
     m.def("tails", &tails, "keys"_a.noconvert(), "weights"_a.noconvert(), "thresholds"_a, "isa"_a);
     m.def("keep", [](Scores scores, Scores keys, float edge, Out out, const std::string& isa) {
         const Kernels* table = kernels(isa);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <random>
 
 namespace pellucid {
 namespace {
@@ -57,6 +59,15 @@ Places leading(const Kernels& kernels, const float* scores, std::size_t n, std::
     cut();
     std::sort(kept.begin(), kept.end(), before);
     return kept;
+}
+
+Places shuffled(std::uint32_t seed, std::size_t n, std::size_t count) {
+    std::mt19937 random(seed);
+    std::vector<std::uint32_t> order(n);
+    std::iota(order.begin(), order.end(), 0u);
+    count = std::min(count, n);
+    for (std::size_t i = 0; i < count; i++) std::swap(order[i], order[i + random() % (n - i)]);
+    return Places(order.begin(), order.begin() + count);
 }
 
 }  // namespace pellucid

@@ -15,5 +15,7 @@ std::pair<float, double> weigh(const Kernels&, const float* scores, std::size_t 
 Places between(const Kernels&, const float* scores, std::size_t n, float low, float high);
 // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
 Places leading(const Kernels&, const float* scores, std::size_t n, std::size_t k);
+// The first `count` of the numbers below n, shuffled as PyTorch's randperm does on a CPU with this seed.
+Places shuffled(std::uint32_t seed, std::size_t n, std::size_t count);
 
 }  // namespace pellucid
