@@ -123,6 +123,8 @@ class Group:
 
     def advance(self, answers: Mapping[Branch, Scored]) -> None:
         """One token more; none of the beams is left when the group is over."""
+        if not self.beams:
+            return
         search = self.search
         steps = {beam: search.weigh(beam, answers[beam.branch]) for beam in self.beams}
         weighed = {beam: of_beam for beam, of_beam in steps.items() if of_beam}
