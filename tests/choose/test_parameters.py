@@ -84,6 +84,7 @@ REFUSED = [
     ({"mirostat_eta": 0.2}, "mirostat_eta: has no effect without mirostat"),
     ({"adaptive_target": -1}, "adaptive_target: must be at least 0 and at most 1, not -1"),
     ({"adaptive_decay": 0.5}, "adaptive_decay: has no effect without adaptive_target"),
+    ({"mirostat": 2, "top_k": 5, "dialect": "llama.cpp"}, "top_k: has no effect beside mirostat"),
     # names of filters
     ({"dialect": "ollama"}, "dialect: must be transformers or llama.cpp or vllm, not 'ollama'"),
     ({"dialect": 1}, "dialect: must be transformers or llama.cpp or vllm, not 1"),

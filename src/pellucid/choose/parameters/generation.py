@@ -11,7 +11,7 @@ from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
 from pellucid.choose.parameters.distribution import Distribution
 from pellucid.choose.parameters.dry import Dry
 from pellucid.choose.parameters.lengths import Lengths
-from pellucid.choose.parameters.order import Order
+from pellucid.choose.parameters.order import REPLACED_BY_MIROSTAT, Order
 from pellucid.choose.parameters.penalties import Penalties
 from pellucid.choose.parameters.sampling import Sampling
 from pellucid.choose.parameters.search import Search
@@ -68,6 +68,7 @@ class GenerationParameters(
                 object.__setattr__(self, row.name, row.kind.check(row.name, value))
         _check_sampling(self)
         _check_needs(self)
+        _check_mirostat(self)
         self.check_lengths()
         self.check_negative()
         self.check_search(self.sampling)
@@ -211,6 +212,16 @@ def _check_sampling(p: GenerationParameters) -> None:
         raise ParameterError(idle[0].name, f"has no effect with {greedy}")
     if p.seed is not None and not p.sampling:
         raise ParameterError("seed", "has no effect without sampling; give do_sample=True too")
+
+
+def _check_mirostat(p: GenerationParameters) -> None:
+    """Refuse, in llama.cpp's dialect, what it leaves out where mirostat is on."""
+    if p.dialect != "llama.cpp" or not p.acts("mirostat"):
+        return
+    for name in REPLACED_BY_MIROSTAT:
+        if p.acts(name):
+            reason = "has no effect beside mirostat in llama.cpp; leave out dialect to have both"
+            raise ParameterError(name, reason)
 
 
 def _check_needs(p: GenerationParameters) -> None:

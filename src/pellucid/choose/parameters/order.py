@@ -45,9 +45,9 @@ ORDERS: dict[str, tuple[str, ...]] = {
         "epsilon_cutoff",
         "eta_cutoff",
         "xtc",
+        "watermarking_config",
         "mirostat",
         "adaptive_p",
-        "watermarking_config",
         "renormalize_logits",
     ),
     "llama.cpp": (
@@ -80,9 +80,9 @@ ORDERS: dict[str, tuple[str, ...]] = {
         "epsilon_cutoff",
         "eta_cutoff",
         "temperature",
+        "watermarking_config",
         "mirostat",
         "adaptive_p",
-        "watermarking_config",
         "renormalize_logits",
     ),
     "vllm": (
@@ -112,15 +112,31 @@ ORDERS: dict[str, tuple[str, ...]] = {
         "top_p",
         "typical_p",
         "xtc",
-        "mirostat",
-        "adaptive_p",
         "top_h",
         "epsilon_cutoff",
         "eta_cutoff",
         "watermarking_config",
+        "mirostat",
+        "adaptive_p",
         "renormalize_logits",
     ),
 }
+
+# common/sampling.cpp: with mirostat, only logit_bias and the plain temperature come before it.
+REPLACED_BY_MIROSTAT = (
+    "repetition_penalty",
+    "frequency_penalty",
+    "presence_penalty",
+    "dry_multiplier",
+    "top_n_sigma",
+    "top_k",
+    "typical_p",
+    "top_p",
+    "min_p",
+    "xtc_probability",
+    "dynatemp_range",
+    "adaptive_target",
+)
 
 # What llama.cpp calls them.
 _ALIASES = {
