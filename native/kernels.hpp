@@ -11,6 +11,7 @@ constexpr int kPage = 64;       // positions of keys and values that are stored 
 constexpr int kGroup = 32;      // activations that share a scale
 constexpr int kOuter = 256;     // columns that share an outer scale, where scales are nested
 constexpr int kMaxHead = 512;   // dimensions of a head
+constexpr int kQueries = 8;     // that one reading of a page serves
 constexpr int kTails = 8;       // thresholds that one pass over a vocabulary compares with
 
 enum class Code : int { f32, f16, bf16, u4, u8 };
@@ -79,7 +80,7 @@ struct Kernels {
     void (*softcap)(const float* a, float cap, std::size_t n, float* out);
     // False if a number is too large for f16, and became infinite.
     bool (*to_half)(const float* x, std::size_t n, std::uint16_t* out);
-    // Up to 4 queries over one page; of query i the keys [from[i], to[i]) of the page count.
+    // Up to kQueries queries over one page; of query i the keys [from[i], to[i]) of the page count.
     void (*attend)(const Attention&, const Keys&, int queries, const float* const* q,
                    const int* from, const int* to, Gathered* gathered);
     // Join what was gathered over the next range to what was before.

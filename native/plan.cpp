@@ -12,7 +12,6 @@
 namespace pellucid {
 namespace {
 
-constexpr int kQueries = 4;             // that a kernel takes at once
 constexpr int kRange = 4 * kPage;       // keys that are gathered before they are joined to the rest
 
 // A piece of work should read or write so much: a microsecond or two, as a claim takes a fiftieth.
