@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from transformers.generation import logits_process as oracle
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
-from pellucid.choose.filters import FILTERS, Context
+from pellucid.choose.filters import FILTERS
 from pellucid.choose.parameters import PARAMETERS, parameters
 from pellucid.errors import ParameterError
 
-Floats = npt.NDArray[np.float32]
-Processor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from .logits import KINDS, NOTHING, apply, context, logits, run, tied
 
 SIZES = (2, 7, 1000, 49_152)
-KINDS: dict[str, Callable[[np.random.Generator, int], npt.NDArray[np.float64]]] = {
-    "peaked": lambda rng, size: rng.normal(scale=4, size=size),
-    "flat": lambda rng, size: rng.normal(scale=0.05, size=size),
-    "all below zero": lambda rng, size: rng.normal(scale=3, size=size) - 100,
-    "huge": lambda rng, size: rng.normal(scale=3, size=size) * 1e30,
-    "half removed": lambda rng, size: np.where(
-        np.arange(size) % 2, -np.inf, rng.normal(scale=3, size=size)
-    ),
-    "one left": lambda rng, size: np.where(np.arange(size) == size // 2, 1.0, -np.inf),
-}
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def context(prompt: list[int], output: list[int], stop_ids: list[int] | None = None) -> Context:
-    def ids(values: list[int]) -> npt.NDArray[np.int64]:
-        return np.array(values, np.int64)
-
-    return Context(ids(prompt + output), len(prompt), ids(stop_ids or []))
-
-
-def apply(name: str, scores: Floats, seen: Context, value: float) -> Floats:
-    """The scores of the whole vocabulary after a filter."""
-    return FILTERS[name].apply(Candidates(scores), seen, value).dense(len(scores))
-
-
-NOTHING = context([], [])
-
-
-def run(processor: Processor, scores: Floats, ids: list[int], dtype: torch.dtype) -> Floats:
-    result = processor(torch.tensor([ids or [0]]), torch.tensor(scores[None]).to(dtype))
-    return np.asarray(result[0].to(torch.float32).numpy())
 
 
 # (filter, value, transformers' processor). Those that add up probabilities are asked in float64:
@@ -84,23 +50,20 @@ def test_scores_are_those_of_transformers(
     name: str, value: float, processor: type, dtype: torch.dtype, size: int, kind: str
 ) -> None:
     for seed in range(3):
-        scores = KINDS[kind](np.random.default_rng(seed), size).astype(np.float32)
-        before = scores.copy()
+        scores = logits(kind, size, seed)
         ours = apply(name, scores, NOTHING, value)
         theirs = run(processor(value), scores, [], dtype)
-        assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, rtol=2e-7)
-        np.testing.assert_array_equal(scores, before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("penalty", [0.5, 1.3, 5.0])
 def test_the_repetition_penalty_is_that_of_transformers(penalty: float, kind: str) -> None:
-    scores = KINDS[kind](np.random.default_rng(1), 50).astype(np.float32)
+    scores = logits(kind, 50)
     prompt, output = [3, 3, 7, 20], [7, 21, 49, 0]
     ours = apply("repetition_penalty", scores, context(prompt, output), penalty)
     processor = oracle.RepetitionPenaltyLogitsProcessor(penalty)
-    np.testing.assert_array_equal(ours, run(processor, scores, prompt + output, torch.float32))
+    np.testing.assert_array_equal(ours, run(processor, scores, prompt + output))
 
 
 @pytest.mark.parametrize("made", [0, 2, 3, 4])
@@ -109,7 +72,7 @@ def test_the_minimum_length_is_that_of_transformers(made: int) -> None:
     prompt, output = [1, 2], [3] * made
     ours = apply("min_new_tokens", scores, context(prompt, output, [4, 9]), 3)
     processor = oracle.MinNewTokensLengthLogitsProcessor(2, 3, [4, 9])
-    np.testing.assert_array_equal(ours, run(processor, scores, prompt + output, torch.float32))
+    np.testing.assert_array_equal(ours, run(processor, scores, prompt + output))
 
 
 def test_presence_and_frequency_penalties_are_openais_formula_over_the_answer_alone() -> None:
@@ -123,10 +86,6 @@ def test_presence_and_frequency_penalties_are_openais_formula_over_the_answer_al
     np.testing.assert_allclose(
         apply("presence_penalty", scores, seen, -1.5), scores + (counts > 0) * 1.5, rtol=1e-6
     )
-
-
-def tied(seed: int, size: int) -> Floats:
-    return np.random.default_rng(seed).integers(-3, 4, size).astype(np.float32)
 
 
 @pytest.mark.parametrize(
