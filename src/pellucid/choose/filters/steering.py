@@ -86,7 +86,8 @@ def _zipf_k(candidates: Candidates, vocab_size: int, bound: float) -> int:
     """How many tokens to keep so that the expected surprise is `bound` (the paper's equation 17).
 
     The exponent s of Zipf's law is fitted to the leading tokens: the slope of log-probabilities
-    over log-ranks.
+    over log-ranks. (Where k is beyond 2**31, llama.cpp overflows and keeps one token; all stay
+    here.)
     """
     scores = candidates.scores_of(candidates.leading(_LEADING)).astype(np.float64)
     if len(scores) < 2:
