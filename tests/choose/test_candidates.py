@@ -32,7 +32,9 @@ def test_what_is_kept_has_its_scores_and_nothing_else_is_left(kept: set[int]) ->
     ranks = some.ranks_of(some.scores_of(ids))
     for i in range(9):
         better = sum(SCORES[j] > SCORES[i] for j in kept)
-        assert ranks[i] == (1 + better if i in kept else 0)
+        assert ranks[i] == some.rank(i) == (1 + better if i in kept else 0)
+        assert some.prob(i) == pytest.approx(softmax(dense)[i], rel=1e-6)
+    assert some.likeliest == order[0]
 
 
 @given(st.sets(st.integers(0, 8), min_size=1), st.sets(st.integers(0, 12), min_size=1))

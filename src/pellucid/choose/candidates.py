@@ -126,6 +126,21 @@ class Candidates:
         """The probabilities of these tokens."""
         return np.exp(self.scores_of(tokens).astype(np.float64) - self.logsumexp)
 
+    def prob(self, token: int) -> float:
+        """The probability of one token."""
+        score = self._score(token)
+        return math.exp(score - self.logsumexp) if score > REMOVED else 0.0
+
+    def rank(self, token: int) -> int:
+        """Its place among all, as in `ranks_of`."""
+        score = self._score(token)
+        return 1 + int(np.count_nonzero(self.scores > score)) if score > REMOVED else 0
+
+    @property
+    def likeliest(self) -> int:
+        """The id of the highest score; of equals the lowest."""
+        return self.token(int(self.scores.argmax()))
+
     def leading(self, count: int) -> Ids:
         """The ids of the highest scores, highest first; among equals the lower id first."""
         return self.tokens(vocabulary.leading(self.scores, count))
@@ -141,6 +156,13 @@ class Candidates:
             above = np.sort(self.scores[vocabulary.at_least(self.scores, scores[alive].min())])
             ranks[alive] = 1 + len(above) - np.searchsorted(above, scores[alive], side="right")
         return ranks
+
+    def _score(self, token: int) -> float:
+        if self.ids is None:
+            return float(self.scores[token])
+        place = int(self.ids.searchsorted(token))
+        here = place < len(self.ids) and self.ids[place] == token
+        return float(self.scores[place]) if here else float(REMOVED)
 
     def dense(self, vocab_size: int) -> Floats:
         """The scores of the whole vocabulary, `[vocab]`."""

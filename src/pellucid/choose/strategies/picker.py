@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pellucid.choose.branch import Branch
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.draw import Draws, draw
 from pellucid.choose.filters import Context
-from pellucid.choose.ledger import Ledger, account
+from pellucid.choose.ledger import account
 from pellucid.choose.strategies.steps import Say
 from pellucid.choose.task import Scored, Task
 
@@ -37,7 +35,7 @@ class Picker:
         steps = self.steps(branch, scored, row)
         last = steps[-1][1]
         uniform = self.draws.uniform() if self.draws else None
-        token = draw(last, uniform) if uniform is not None else int(last.leading(1)[0])
+        token = draw(last, uniform) if uniform is not None else last.likeliest
         return self.account(steps, token, uniform)
 
     def account(
@@ -47,12 +45,5 @@ class Picker:
         own, last = steps[0][1], steps[-1][1]
         size = self.task.parameters.ledger
         ledger = account(steps, token, uniform, size) if size else None
-        one = np.array([token])
-        (prob,), (processed,) = own.probs_of(one), last.probs_of(one)
-        rank = _rank(ledger) if ledger else int(own.ranks_of(own.scores_of(one))[0])
-        return Say(token, float(prob), rank, float(processed), ledger, self.line)
-
-
-def _rank(ledger: Ledger) -> int:
-    (place,) = np.flatnonzero(ledger.ids == ledger.token)
-    return int(ledger.entries[0].ranks[place])
+        prob, processed = own.prob(token), last.prob(token)
+        return Say(token, prob, own.rank(token), processed, ledger, self.line)
