@@ -25,9 +25,8 @@ def top_h(candidates: Candidates, context: Context, share: float) -> Candidates:
     first = leading(candidates.scores, _LEADING)
     scores = candidates.scores[first].astype(np.float64)
     probs = np.exp(scores - scores[0])
-    probs /= probs.sum()
-    surprise = -np.log(probs, where=probs > 0, out=np.zeros_like(probs))
-    reached = np.cumsum(probs * surprise)
+    probs = probs[probs > 0] / probs.sum()
+    reached = np.cumsum(probs * -np.log(probs))
     kept = max(1, int(np.searchsorted(reached, share * reached[-1], side="right")))
     return candidates.reaching(candidates.scores, float(scores[kept - 1]))
 

@@ -27,10 +27,11 @@ def guidance_scale(
     scores = candidates.scores - np.float32(candidates.logsumexp)
     beside = other.scores if candidates.ids is None else other.scores[candidates.ids]
     beside = beside - np.float32(other.logsumexp)
-    scores -= beside
-    scores *= np.float32(scale)
-    scores += beside
-    return candidates.rescored(np.fmax(scores, REMOVED, out=scores))  # NaN if -inf is in both
+    with np.errstate(invalid="ignore"):  # minus infinity in both is NaN
+        scores -= beside
+        scores *= np.float32(scale)
+        scores += beside
+    return candidates.rescored(np.fmax(scores, REMOVED, out=scores))  # instead of NaN
 
 
 def second_stream(task: Task, scale: float, negative: tuple[int, ...] | None) -> Branch:

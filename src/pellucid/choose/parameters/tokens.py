@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pellucid.choose.parameters.phrases import Biases, Phrase, PhraseBiases, Phrases
 from pellucid.choose.parameters.table import row
-from pellucid.choose.parameters.values import MANY_TOKENS, Ids, Integer, Texts, shown
+from pellucid.choose.parameters.values import Id, Ids, Texts, shown
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ class Tokens:
     begin_suppress_tokens: tuple[int, ...] | None = row(
         Ids(), "do not begin the answer with this token id"
     )
-    forced_bos_token_id: int | None = row(
-        Integer(0, MANY_TOKENS), "begin the answer with this token id"
-    )
+    forced_bos_token_id: int | None = row(Id(), "begin the answer with this token id")
     forced_eos_token_id: tuple[int, ...] | None = row(
         Ids(), "let an answer of full length end with this token id"
     )

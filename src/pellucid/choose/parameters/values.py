@@ -197,6 +197,22 @@ class Ids:
         return value
 
 
+@dataclass(frozen=True)
+class Id:
+    """One token id. Whether the vocabulary has it is known only with a model."""
+
+    def __str__(self) -> str:
+        return "a token id"
+
+    def check(self, name: str, value: Any) -> int:
+        """The id as an int, or ParameterError."""
+        return Integer(0, MANY_TOKENS).check(name, value)
+
+    def tokens(self, value: int) -> Iterable[int]:
+        """The ids that a checked value names."""
+        return (value,)
+
+
 def _fit(name: str, text: str, longest: int) -> str:
     """A text that is not too long, and that a model can be given."""
     if len(text) > longest:
