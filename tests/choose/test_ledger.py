@@ -50,8 +50,9 @@ def chosen(seed: int, settings: Sequence[dict[str, Any]]) -> Steps:
 
 
 def softmax(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    weights: npt.NDArray[np.float64] = np.exp(scores.astype(np.float64) - scores.max())
-    return weights / weights.sum()
+    weights = np.exp(scores.astype(np.float64) - scores.max())
+    probs: npt.NDArray[np.float64] = weights / weights.sum()
+    return probs
 
 
 def check(ledger: Ledger, steps: Steps) -> None:
