@@ -63,6 +63,14 @@ Holder pack(Engine& e, const std::string& kind, Bytes data, int rows, int column
     return packed->exact() ? packed : nullptr;
 }
 
+using Cube = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
+
+Cube cube(std::vector<float>&& numbers, const std::array<std::size_t, 3>& shape) {
+    auto* kept = new std::vector<float>(std::move(numbers));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+    return Cube(kept->data(), {shape[0], shape[1], shape[2]}, owner);
+}
+
 // Marks sequences for as long as a pass uses them without the interpreter's lock. Made and
 // destroyed while that is held, so that marks need no lock of their own.
 class Busy {
@@ -88,11 +96,32 @@ private:
     std::vector<Sequence*> marked_;
 };
 
+// Keys and values of a layer, [stop, kv_heads, head_dim] each.
+std::pair<Cube, Cube> read_sequence(const Sequence& s, int layer, int stop) {
+    const Layout& l = s.layout();
+    const std::array<std::size_t, 3> shape{static_cast<std::size_t>(std::max(stop, 0)), static_cast<std::size_t>(l.kv_heads), static_cast<std::size_t>(l.head_dim)};
+    const std::size_t numbers = shape[0] * shape[1] * shape[2];
+    s.check(layer, stop);
+    std::vector<float> keys(numbers), values(numbers);
+    for (int p = 0; p < stop; p++)
+        for (int h = 0; h < l.kv_heads; h++) {
+            const std::size_t at = (static_cast<std::size_t>(p) * l.kv_heads + h) * l.head_dim;
+            s.read(layer, h, p, keys.data() + at, values.data() + at);
+        }
+    return {cube(std::move(keys), shape), cube(std::move(values), shape)};
+}
+
+constexpr std::size_t kMaxRows = 1 << 24;       // of a pass, which needs far above 100 bytes for each
+
+int checked_rows(const Floats& rows) {
+    if (rows.shape(0) > kMaxRows) throw std::invalid_argument("more rows than a pass may have");
+    return static_cast<int>(rows.shape(0));
+}
+
 void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
-             const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out) {
+             const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out, int part) {
     Batch b;
-    constexpr std::size_t most = 1 << 24;       // rows; what a pass needs for each is far above 100 bytes
-    if (ids.shape(0) > most || wanted.shape(0) > most || positions.shape(0) != ids.shape(0))
+    if (ids.shape(0) > kMaxRows || wanted.shape(0) > kMaxRows || positions.shape(0) != ids.shape(0))
         throw std::invalid_argument("ids, positions and wanted do not agree");
     b.rows = static_cast<int>(ids.shape(0));
     b.wanted_rows = static_cast<int>(wanted.shape(0));
@@ -107,7 +136,7 @@ void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
     }
     Busy busy(b.spans);
     nb::gil_scoped_release free;
-    plan.execute(b, out.data());
+    plan.execute(b, part, out.data());
 }
 
 Op op(Kind kind, int out, int a = -1, int b = -1) {
@@ -285,7 +314,8 @@ NB_MODULE(_native, m) {
         .def_prop_ro("pages", &Sequence::pages)
         .def("fork", &Sequence::fork)
         .def("trim", &Sequence::trim, "length"_a)
-        .def("advance", &Sequence::advance, "rows"_a);
+        .def("advance", &Sequence::advance, "rows"_a)
+        .def("read", &read_sequence, "layer"_a, "stop"_a);
 
     nb::class_<Plan>(m, "Plan")
         .def("__init__", [](Plan* p, const Engine& e, int layers, int kv_heads, int head_dim, bool full) {
@@ -369,7 +399,16 @@ NB_MODULE(_native, m) {
             p.push(o);
         }, "out"_a, "a"_a, "scores"_a, "experts"_a, "chosen"_a, "renormalise"_a, "act"_a)
         .def("finish", &Plan::finish, "result"_a)
-        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert())
+        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert(), "part"_a = 0)
+        .def("stop", &Plan::stop)
+        .def("read", [](const Plan& p, int buffer, Floats out) {
+            if (static_cast<int>(out.shape(1)) != p.buffers().at(buffer).width) throw std::invalid_argument("out has another width");
+            p.read(buffer, checked_rows(out), out.data());
+        }, "buffer"_a, "out"_a.noconvert())
+        .def("write", [](Plan& p, int buffer, Floats rows) {
+            if (static_cast<int>(rows.shape(1)) != p.buffers().at(buffer).width) throw std::invalid_argument("rows have another width");
+            p.write(buffer, checked_rows(rows), rows.data());
+        }, "buffer"_a, "rows"_a.noconvert())
         .def_prop_rw("measuring", [](const Plan& p) { return p.measuring; }, [](Plan& p, bool on) { p.measuring = on; })
         .def_prop_ro("width", &Plan::result_width)
         .def("describe", &describe);

@@ -72,7 +72,12 @@ void Plan::finish(int result) {
     };
     std::vector<std::vector<Touch>> buffers(buffers_.size()), sixteens(sixteens_.size());
     bool after_mixture = false;
-    phases_.clear();
+    parts_.assign(1, {});
+    auto begin_part = [this](std::ptrdiff_t op) {
+        const auto stops = std::count(stops_.begin(), stops_.end(), op);
+        parts_.resize(parts_.size() + stops);
+        return stops > 0;
+    };
     for (Op& op : ops_) {
         Share mine = share(op.kind);
         auto clash = [mine](const std::vector<Touch>& before, bool write) {
@@ -80,14 +85,16 @@ void Plan::finish(int result) {
                 return (t.wrote || write) && (t.share == Share::whole || mine == Share::whole);
             });
         };
-        bool wait = op.kind == Kind::experts || after_mixture;     // which has phases of its own
+        bool wait = begin_part(&op - ops_.data());
+        wait |= op.kind == Kind::experts || after_mixture;     // which has phases of its own
         for (int in : {op.a, op.b})
             if (in >= 0) wait |= clash(buffers[in], false);
         bool fills = op.kind == Kind::quantise;
         if (op.quantised >= 0) wait |= clash(sixteens[op.quantised], fills);
         if (op.out >= 0) wait |= clash(buffers[op.out], true);
         if (op.kind == Kind::attend) wait = true;       // the keys that `store` wrote
-        if (!phases_.empty() && phases_.back().size() == kMostGroups) wait = true;
+        const Phases& phases = parts_.back();
+        if (!phases.empty() && phases.back().size() == kMostGroups) wait = true;
         op.barrier = wait;
         after_mixture = op.kind == Kind::experts;
         group(static_cast<int>(&op - ops_.data()), wait);
@@ -100,29 +107,31 @@ void Plan::finish(int result) {
         if (op.quantised >= 0) sixteens[op.quantised].push_back({mine, fills});
         if (op.out >= 0) buffers[op.out].push_back({mine, true});
     }
+    begin_part(static_cast<std::ptrdiff_t>(ops_.size()));
 }
 
 // Puts an operation into the last phase, or into one that it opens.
 void Plan::group(int number, bool opens) {
-    if (opens || phases_.empty()) phases_.emplace_back();
+    Phases& phases = parts_.back();
+    if (opens || phases.empty()) phases.emplace_back();
     const Op& op = ops_[number];
     if (op.kind == Kind::experts) {
-        phases_.back().push_back({{number}, Stage::choose, 0});
+        phases.back().push_back({{number}, Stage::choose, 0});
         for (Stage stage : {Stage::gather, Stage::widen, Stage::activate, Stage::narrow, Stage::join})
-            phases_.push_back({{{number}, stage, 0}});
+            phases.push_back({{{number}, stage, 0}});
         return;
     }
     auto buffer = [&](const Op& of) -> const Buffer& { return buffers_[of.out >= 0 ? of.out : of.a]; };
     const std::size_t bytes = 2 * sizeof(float) * buffer(op).width;
     if (share(op.kind) == Share::rows)
-        for (Group& group : phases_.back()) {
+        for (Group& group : phases.back()) {
             const Op& other = ops_[group.ops.front()];
             if (share(other.kind) != Share::rows || buffer(other).wanted != buffer(op).wanted) continue;
             group.ops.push_back(number);
             group.bytes += bytes;
             return;
         }
-    phases_.back().push_back({{number}, Stage::whole, bytes});
+    phases.back().push_back({{number}, Stage::whole, bytes});
 }
 
 void Plan::make_room(const Batch& batch) {
@@ -182,19 +191,19 @@ void Plan::check(const Batch& batch) const {
 // A batch on its way through the phases.
 class Plan::Pass : public Work {
 public:
-    Pass(Plan& plan, const Batch& batch)
-        : plan_(plan), batch_(batch), shares_(plan.pool_->size()), measured_(plan.measuring) {
+    Pass(Plan& plan, const Batch& batch, int part)
+        : plan_(plan), phases_(plan.parts_[part]), batch_(batch), shares_(plan.pool_->size()), measured_(plan.measuring) {
         if (!measured_) return;     // a clock that is read 600 times costs 1 % of a small model's pass
-        opened_.resize(plan.phases_.size());
+        opened_.resize(phases_.size());
         busy_.assign(shares_, std::vector<double>(plan.ops_.size()));
     }
 
-    int phases() const override { return static_cast<int>(plan_.phases_.size()); }
+    int phases() const override { return static_cast<int>(phases_.size()); }
 
     int pieces(int phase, int share) override {
         if (measured_ && share == 0) opened_[phase] = Clock::now();
         std::size_t count = 0;
-        for (const Group& group : plan_.phases_[phase]) {
+        for (const Group& group : phases_[phase]) {
             auto [first, last] = part(plan_.cut(plan_.extent(group, batch_)), share, shares_);
             count += last - first;
         }
@@ -203,7 +212,7 @@ public:
 
     void piece(int phase, int share, int number, int thread) override {
         std::size_t left = number;
-        for (const Group& group : plan_.phases_[phase]) {
+        for (const Group& group : phases_[phase]) {
             const Extent extent = plan_.extent(group, batch_);
             const std::size_t pieces = plan_.cut(extent);
             auto [first, last] = part(pieces, share, shares_);
@@ -219,7 +228,7 @@ public:
         const auto end = Clock::now();
         for (std::size_t p = 0; p < opened_.size(); p++) {
             std::vector<int> ops;
-            for (const Group& group : plan_.phases_[p]) ops.insert(ops.end(), group.ops.begin(), group.ops.end());
+            for (const Group& group : phases_[p]) ops.insert(ops.end(), group.ops.begin(), group.ops.end());
             share_out(ops, seconds(opened_[p], p + 1 < opened_.size() ? opened_[p + 1] : end));
         }
     }
@@ -256,6 +265,7 @@ private:
     }
 
     Plan& plan_;
+    const Phases& phases_;
     const Batch& batch_;
     const int shares_;
     const bool measured_;
@@ -263,19 +273,33 @@ private:
     std::vector<std::vector<double>> busy_;     // [thread][operation], of phases not yet accounted
 };
 
-void Plan::execute(const Batch& batch, float* out) {
+void Plan::read(int buffer, int rows, float* out) const {
+    const Buffer& b = buffers_.at(buffer);
+    if (rows < 0 || static_cast<std::size_t>(rows) > b.data.size() / b.width) throw std::out_of_range("rows");
+    std::copy_n(b.data.data(), static_cast<std::size_t>(rows) * b.width, out);
+}
+
+void Plan::write(int buffer, int rows, const float* from) {
+    Buffer& b = buffers_.at(buffer);
+    const std::size_t numbers = static_cast<std::size_t>(rows) * b.width;
+    if (b.data.size() < numbers) b.data.resize(numbers);
+    std::copy_n(from, numbers, b.data.data());
+}
+
+void Plan::execute(const Batch& batch, int part, float* out) {
     check(batch);
+    if (part < 0 || part >= parts()) throw std::out_of_range("part");
     auto turn = pool_->turn();
     for (const Span& span : batch.spans)
         if (span.rows) span.sequence->prepare(static_cast<int>(batch.positions[span.row]), span.rows);
     make_room(batch);
     beyond_half_ = false;
-    Pass pass(*this, batch);
+    Pass pass(*this, batch, part);
     pool_->run(pass);
     pass.account();
     if (beyond_half_) throw std::overflow_error("keys or values are beyond float16");
     const Buffer& result = buffers_[result_];
-    if (batch.wanted_rows) std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);
+    if (part + 1 == parts() && batch.wanted_rows) std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);
 }
 
 // The pieces of a group: as many for each thread, unless that would be less than a unit each.

@@ -86,12 +86,20 @@ public:
     }
     // Throws where the operation does not fit its buffers or the layout.
     void push(Op op);
+    // Here a pass comes back to whoever runs it, who may read and write buffers before it goes on.
+    void stop() { stops_.push_back(static_cast<int>(ops_.size())); }
     void finish(int result);                // orders the phases; `result` is the buffer of logits
 
     // out [wanted, width of the result]. Throws before anything is computed where ids, positions or
     // spans are not of this plan; std::overflow_error where keys or values are beyond f16, and then
     // what was written behind the sequences' lengths is of no use.
-    void execute(const Batch& batch, float* out);
+    // A plan with stops is executed part by part, each with the same batch.
+    void execute(const Batch& batch, int part, float* out);
+    int parts() const { return static_cast<int>(stops_.size()) + 1; }
+    // The first rows of a buffer, between two parts or after the last. Reading throws where there
+    // are fewer; writing makes room.
+    void read(int buffer, int rows, float* out) const;
+    void write(int buffer, int rows, const float* from);
     int result_width() const {              // throws where the plan is not finished
         if (result_ < 0) throw std::invalid_argument("the plan is not finished");
         return buffers_[result_].width;
@@ -120,6 +128,7 @@ private:
         Stage stage;
         std::size_t bytes;                  // of several on rows: what a row of all reads and writes
     };
+    using Phases = std::vector<std::vector<Group>>;
     struct Extent {                         // of a group: what it can be cut into
         std::size_t units, bytes;           // rows, tiles or items; about what each reads and writes
     };
@@ -165,7 +174,8 @@ private:
     const Kernels* kernels_;
     Layout layout_;
     std::vector<Op> ops_;
-    std::vector<std::vector<Group>> phases_;
+    std::vector<int> stops_;                // before these operations
+    std::vector<Phases> parts_;             // what lies between stops
     std::vector<Buffer> buffers_;
     std::vector<Sixteen> sixteens_;
     int result_ = -1;

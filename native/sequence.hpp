@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "simd_portable.hpp"
 
 namespace pellucid {
 
@@ -92,6 +93,21 @@ public:
         return {at, at + layout_.keys(), last ? at : place(page + 1, layer, head)};
     }
 
+    // Whether these can be read: those that a pass has written behind the length too.
+    void check(int layer, int stop) const {
+        idle();
+        if (layer < 0 || layer >= layout_.layers) throw std::out_of_range("layer");
+        if (stop < 0 || static_cast<std::size_t>(stop) > pages_.size() * kPage) throw std::out_of_range("stop");
+    }
+    // key and value [head_dim] of one position and head.
+    void read(int layer, int head, int position, float* key, float* value) const {
+        const std::uint8_t* at = place(position / kPage, layer, head);
+        if (layout_.full)
+            get<float>(at, position % kPage, key, value, [](float x) { return x; });
+        else
+            get<std::uint16_t>(at, position % kPage, key, value, portable::from_half);
+    }
+
 private:
     using Page = std::shared_ptr<std::uint8_t>;
 
@@ -113,6 +129,16 @@ private:
         for (int d = 0; d < layout_.head_dim; d++) keys[d * kPage + slot] = from[d];
         Number* values = keys + static_cast<std::size_t>(kPage) * layout_.head_dim;
         std::memcpy(values + static_cast<std::size_t>(slot) * layout_.padded_dim, value, layout_.padded_dim * sizeof(Number));
+    }
+
+    template <class Number, class Widen>
+    void get(const std::uint8_t* at, int slot, float* key, float* value, Widen widen) const {
+        const auto* keys = reinterpret_cast<const Number*>(at);
+        const Number* values = keys + static_cast<std::size_t>(kPage) * layout_.head_dim;
+        for (int d = 0; d < layout_.head_dim; d++) {
+            key[d] = widen(keys[d * kPage + slot]);
+            value[d] = widen(values[static_cast<std::size_t>(slot) * layout_.padded_dim + d]);
+        }
     }
 
     Layout layout_;

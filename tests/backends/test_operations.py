@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from pellucid.backends import backend
 from pellucid.backends.eager import Eager
-from pellucid.backends.reference import softmax
+from pellucid.model.attention import softmax
 from pellucid.model.config import Rope
 from pellucid.model.ops import Activation, Linear, Norm
 from pellucid.model.run import Run, Segment

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 
 from pellucid.backends import _native
 from pellucid.backends.isa import instruction_set
-from pellucid.backends.record import Recorder, Step, Value
-from pellucid.errors import BackendError, ParameterError, UnsupportedError
+from pellucid.backends.lower import Lowered, Place, lower, lower_unembedding
+from pellucid.errors import BackendError, ParameterError
+from pellucid.model import sites
 from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.forward import Weights
@@ -22,10 +24,9 @@ from pellucid.weights.tensor import Floats, Tensor
 
 _PACKED = {"q8": "Q8_0", "q4": "Q4_1"}
 _CACHE_DTYPES = ("float16", "float32")
-_LARGEST_HEAD = 512  # dimensions; the native attention has room for so many
 _MOST_THREADS = 1024
+_VARIANTS = 4  # watched plans that are kept; the buffers of one may hold 100 MB
 ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
-_ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu")
 
 
 class Native:
@@ -104,44 +105,104 @@ class Native:
         made: KeyValues = _native.Sequence(self.engine, *sizes, self.full)
         return made
 
-    def runner(self, config: ModelConfig, weights: Weights) -> Callable[[Run], Floats]:
+    def runner(self, config: ModelConfig, weights: Weights) -> PlanRunner:
         """Record the forward once; then each run is one call, or one for every 256 rows."""
         return PlanRunner(self, config, weights)
 
 
 class PlanRunner:
-    """A recorded plan that runs."""
+    """A recorded plan that runs, and variants of it that stop at sites or keep what is there."""
 
     def __init__(self, backend: Native, config: ModelConfig, weights: Weights) -> None:
         self._backend = backend
         self._config = config
-        self.plan = lower(backend.engine, config, weights, backend.full)
+        self._weights = weights
+        self._plain = self._lowered()
+        self.plan = self._plain.plan
+        self._variants: dict[object, Lowered] = {}  # none is here while a pass uses it
 
     def __call__(self, run: Run) -> Floats:
+        probe = run.probe
+        if probe is None:
+            return self._pass(run, self._plain)
+        key = (probe.reads, probe.stops)
+        with self._variant(key, lambda: self._lowered(*key)) as variant:
+            return self._pass(run, variant)
+
+    def unembed(self, rows: Floats) -> Floats:
+        """The last norm and matrix, as a plan of their own."""
+        with self._variant("unembed", self._unembedding) as variant:
+            out = np.empty((len(rows), variant.plan.width), np.float32)
+            numbers = np.arange(len(rows))
+            variant.plan.write(variant.given, rows)
+            variant.plan.execute(numbers, numbers, numbers, [], out)
+            return out
+
+    def _lowered(self, *probed: Collection[str]) -> Lowered:
+        return lower(self._backend.engine, self._config, self._weights, self._backend.full, *probed)
+
+    def _unembedding(self) -> Lowered:
+        return lower_unembedding(self._backend.engine, self._config, self._weights)
+
+    @contextmanager
+    def _variant(self, key: object, made: Callable[[], Lowered]) -> Iterator[Lowered]:
+        """A variant that nobody else uses meanwhile; the last few are kept."""
+        variant = self._variants.pop(key, None) or made()
+        yield variant
+        self._variants[key] = variant
+        while len(self._variants) > _VARIANTS:
+            self._variants.pop(next(iter(self._variants)), None)
+
+    def _pass(self, run: Run, lowered: Lowered) -> Floats:
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
         for first in range(0, len(run.ids), ROWS_AT_ONCE):
-            self._rows(run, caches, first, min(first + ROWS_AT_ONCE, len(run.ids)), out)
+            last = min(first + ROWS_AT_ONCE, len(run.ids))
+            _Rows(run, caches, first, last).run(lowered, out)
         return out
 
-    def _rows(self, run: Run, caches: list[Any], first: int, last: int, out: Floats) -> None:
-        """Rows `first` to `last` of a run; those of one sequence that come later see these."""
+
+class _Rows:
+    """Rows `first` to `last` of a run; those of one sequence that come later see these."""
+
+    def __init__(self, run: Run, caches: Sequence[Any], first: int, last: int) -> None:
+        self._probe = run.probe
+        self._first = first
+        self._wanted_first, wanted_last = np.searchsorted(run.wanted, (first, last)).tolist()
+        self._kept = slice(self._wanted_first, wanted_last)
+        wanted = run.wanted[self._kept] - first
         spans = []
         for span, cache in zip(run.spans, caches, strict=True):
             start, stop = max(span.start, first), min(span.stop, last)
             if start < stop:
                 spans.append((start - first, stop - start, cache))
-        some = (run.wanted >= first) & (run.wanted < last)
-        wanted = run.wanted[some] - first
-        logits = np.empty((len(wanted), self.plan.width), np.float32)
-        try:
-            self.plan.execute(run.ids[first:last], run.positions[first:last], wanted, spans, logits)
-        except OverflowError:
-            raise BackendError(
-                "this model's keys or values are too large for float16: "
-                "keep them with cache_dtype='float32' (--cache-dtype float32)"
-            ) from None
-        out[some] = logits
+        self._batch = (run.ids[first:last], run.positions[first:last], wanted, spans)
+
+    def run(self, lowered: Lowered, out: Floats) -> None:
+        """Every part of the plan, and what a probe asks of it; `out` has all rows of the run."""
+        logits = np.empty((len(self._batch[2]), out.shape[1]), np.float32)
+        for part, stop in enumerate([*lowered.stops, None]):
+            try:
+                lowered.plan.execute(*self._batch, logits, part)
+            except OverflowError:
+                raise BackendError(
+                    "this model's keys or values are too large for float16: "
+                    "keep them with cache_dtype='float32' (--cache-dtype float32)"
+                ) from None
+            if stop:
+                lowered.plan.write(stop.buffer, self._visited(lowered.plan, stop))
+        for kept in lowered.reads:
+            self._visited(lowered.plan, kept)
+        out[self._kept] = logits
+
+    def _visited(self, plan: Any, place: Place) -> Floats:
+        """The rows of a site, shown to the probe."""
+        assert self._probe
+        wanted = sites.wanted(place.site)
+        rows = np.empty((len(self._batch[2 if wanted else 0]), place.width), np.float32)
+        plan.read(place.buffer, rows)
+        self._probe.visit(place.site, rows, self._wanted_first if wanted else self._first)
+        return rows
 
 
 def _checked(threads: int) -> int:
@@ -157,128 +218,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     return min(os.cpu_count() or 1, _MOST_THREADS)
-
-
-def lower(engine: Any, config: ModelConfig, weights: Weights, full: bool = False) -> Any:
-    """Record the forward, share out buffers by lifetime, and write the native plan.
-
-    `full` keeps keys and values as float32. Raises UnsupportedError for heads beyond 512.
-    """
-    if config.head_dim > _LARGEST_HEAD:
-        raise UnsupportedError(
-            f"heads of {config.head_dim} dimensions: the native backend has room for "
-            f"{_LARGEST_HEAD}; the reference backend takes any"
-        )
-    recorder = Recorder()
-    result = recorder.record(config, weights)
-    plan = _native.Plan(engine, config.layers, config.kv_heads, config.head_dim, full)
-    lowering = _Lowering(plan, recorder)
-    for place, step in enumerate(recorder.steps):
-        lowering.write(place, step)
-    plan.finish(lowering.buffer_of[result.number])
-    return plan
-
-
-class _Lowering:
-    """Values become buffers: one is free again after the last step that reads its value."""
-
-    def __init__(self, plan: Any, recorder: Recorder) -> None:
-        self.plan = plan
-        self.values = recorder.values
-        self.last_read: dict[int, int] = {}
-        for place, step in enumerate(recorder.steps):
-            for number in step.reads:
-                self.last_read[number] = place
-        self.buffer_of: dict[int, int] = {}
-        self.free: dict[tuple[int, bool], list[int]] = {}
-        self.quantised: dict[int, int] = {}  # value -> its 16-bit form
-        self.free_quantised: dict[tuple[int, bool], list[int]] = {}
-
-    def write(self, place: int, step: Step) -> None:
-        value = self.values[step.made]
-        reads = [self.buffer_of[number] for number in step.reads]
-        out = self._buffer(value)
-        getattr(self, "_" + step.kind)(out, reads, step)
-        for number in set(step.reads):
-            if self.last_read[number] == place:
-                done = self.values[number]
-                size = (done.width, done.wanted)
-                self.free.setdefault(size, []).append(self.buffer_of[number])
-                if number in self.quantised:
-                    self.free_quantised.setdefault(size, []).append(self.quantised[number])
-
-    def _buffer(self, value: Value) -> int:
-        free = self.free.get((value.width, value.wanted))
-        number = free.pop() if free else self.plan.buffer(value.width, value.wanted)
-        self.buffer_of[value.number] = number
-        return number
-
-    def _embed(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.embed(out, step.settings["table"], step.settings["by_position"])
-
-    def _linear(self, out: int, reads: list[int], step: Step) -> None:
-        matrix, bias = step.settings["matrix"], step.settings["bias"]
-        quantised = -1
-        if matrix.coded:
-            (number,) = step.reads
-            if number not in self.quantised:
-                self.quantised[number] = self._quantise(number)
-            quantised = self.quantised[number]
-        self.plan.linear(out, reads[0], matrix, _listed(bias), quantised)
-
-    def _quantise(self, number: int) -> int:
-        value, buffer = self.values[number], self.buffer_of[number]
-        free = self.free_quantised.get((value.width, value.wanted))
-        into: int = free.pop() if free else self.plan.quantised(buffer)
-        self.plan.quantise(buffer, into)
-        return into
-
-    def _norm(self, out: int, reads: list[int], step: Step) -> None:
-        s = step.settings
-        self.plan.norm(
-            out,
-            reads[0],
-            _listed(s["weight"]),
-            _listed(s["bias"]),
-            s["groups"],
-            s["eps"],
-            s["centre"],
-        )
-
-    def _turns(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.turns(out, _listed(step.settings["frequencies"]), step.settings["gain"])
-
-    def _rotate(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.rotate(out, *reads, step.settings["heads"])
-
-    def _attend(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.attend(out, *reads, **step.settings)
-
-    def _activate(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.activate(out, *reads, _ACTIVATIONS.index(step.settings["act"]))
-
-    def _add(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.add(out, *reads)
-
-    def _multiply(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.multiply(out, *reads)
-
-    def _scale(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.scale(out, *reads, step.settings["by"])
-
-    def _softcap(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.softcap(out, *reads, step.settings["cap"])
-
-    def _take(self, out: int, reads: list[int], step: Step) -> None:
-        self.plan.take(out, *reads)
-
-    def _experts(self, out: int, reads: list[int], step: Step) -> None:
-        s = step.settings
-        experts = s["experts"]
-        self.plan.experts(
-            out, *reads, experts, s["chosen"], s["renormalise"], _ACTIVATIONS.index(s["act"])
-        )
-
-
-def _listed(vector: Any) -> list[float]:
-    return [] if vector is None else vector.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -47,11 +47,16 @@ class Value:
 
 
 class Recorder:
-    """Operations that compute nothing and write down what was asked."""
+    """Operations that compute nothing and write down what was asked.
 
-    def __init__(self) -> None:
+    A site is only marked, in `sites`; where it is one of `stops`, a step says that the pass stops.
+    """
+
+    def __init__(self, stops: Collection[str] = ()) -> None:
         self.steps: list[Step] = []
         self.values: list[Value] = []
+        self.sites: dict[str, int] = {}  # name -> the value there, in the order of computing
+        self._stops = stops
 
     def record(self, config: ModelConfig, weights: Weights) -> Value:
         """Run the forward once; the value of its logits."""
@@ -59,6 +64,18 @@ class Recorder:
         unknown: Any = SimpleNamespace(ids="ids", positions="positions", wanted="wanted")
         result: Value = Forward(config, weights, ops)(unknown)
         return result
+
+    def record_unembedding(self, config: ModelConfig, weights: Weights) -> tuple[Value, Value]:
+        """Run the end of the forward: the value of residual rows, and that of their logits."""
+        ops: Any = self
+        given = self.step("given", (), config.hidden_size, wanted=True)
+        return given, Forward(config, weights, ops).unembed(given)
+
+    def site(self, x: Value, name: str, run: Any) -> Value:
+        if name in self._stops:
+            x = self.split(self.step("stop", (x,), x.width, name=name), x.heads)
+        self.sites[name] = x.number
+        return x
 
     def step(self, kind: str, reads: tuple[Value, ...], width: int, **settings: Any) -> Value:
         """Write down a step, and number the value it makes."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.backends.eager import Eager
+from pellucid.model.attention import mix, scores, softmax, visible
 from pellucid.model.cache import Cache
 from pellucid.model.config import Rope
 from pellucid.model.ops import Activation, Ids, Linear, Norm
@@ -82,7 +83,8 @@ class Reference(Eager):
                 positions = run.positions[rows]
                 seen = slice(max(0, positions[0] - window + 1) if window else 0, positions[-1] + 1)
                 mask = visible(positions, np.arange(seen.start, seen.stop), window)
-                mixed[rows] = _attend(q[rows], keys[seen], values[seen], mask, scale, softcap)
+                pattern = softmax(scores(q[rows], keys[seen], mask, scale, softcap))
+                mixed[rows] = mix(pattern, values[seen])
         return mixed.reshape(len(q), -1)
 
     def activate(self, x: F, kind: Activation) -> F:
@@ -121,41 +123,8 @@ class Reference(Eager):
     def numpy(self, x: F) -> F:
         return x
 
-
-def visible(rows: Ids, columns: Ids, window: int | None) -> npt.NDArray[np.bool_]:
-    """Which positions each row may look at: itself, and those before it within the window.
-
-    >>> visible(np.arange(3), np.arange(3), window=2).astype(int)
-    array([[1, 0, 0],
-           [1, 1, 0],
-           [0, 1, 1]])
-    """
-    distance = rows[:, None] - columns
-    return (distance >= 0) & (distance < window) if window else distance >= 0
-
-
-def softmax(x: F) -> F:
-    """exp(x) / sum(exp(x)) over the last axis, without overflow."""
-    e = np.exp(x - x.max(-1, keepdims=True))
-    y: F = e / e.sum(-1, keepdims=True)
-    return y
-
-
-def _attend(
-    q: F, k: F, v: F, mask: npt.NDArray[np.bool_], scale: float, softcap: float | None
-) -> F:
-    rows, heads, head_dim = q.shape
-    kv_heads = k.shape[1]
-    # Query heads that share a key head are its group: [kv_heads, group * rows, head_dim].
-    by_head = q.reshape(rows, kv_heads, -1, head_dim).transpose(1, 2, 0, 3)
-    grouped = by_head.reshape(kv_heads, -1, head_dim)
-    scores = grouped @ k.transpose(1, 2, 0) * np.float32(scale)
-    if softcap:
-        scores = np.tanh(scores / np.float32(softcap)) * np.float32(softcap)
-    by_row = scores.reshape(kv_heads, -1, rows, len(k))
-    pattern = softmax(np.where(mask, by_row, np.float32(-np.inf)))  # rows sum to one
-    mixed = pattern.reshape(kv_heads, -1, len(k)) @ v.transpose(1, 0, 2)
-    return mixed.reshape(heads, rows, head_dim).transpose(1, 0, 2)
+    def array(self, x: F) -> F:
+        return x
 
 
 def _silu(x: F) -> F:

@@ -139,6 +139,9 @@ class Torch(Eager):
         array: npt.NDArray[np.float32] = x.detach().float().cpu().numpy()
         return array
 
+    def array(self, x: npt.NDArray[np.float32]) -> T:
+        return torch.from_numpy(x).to(self.device, self.dtype)
+
     def _ids(self, ids: Ids) -> T:
         return torch.from_numpy(ids).to(self.device)
 

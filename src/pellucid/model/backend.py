@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from pellucid.model.cache import KeyValues
@@ -11,6 +10,16 @@ from pellucid.model.forward import Weights
 from pellucid.model.ops import Array
 from pellucid.model.run import Run
 from pellucid.weights.tensor import Floats, Tensor
+
+
+class Runner(Protocol):
+    """The forward, ready to be called."""
+
+    def __call__(self, run: Run, /) -> Floats:
+        """One pass: the wanted logits `[wanted, vocab]`. Shows `run.probe` what it asks for."""
+
+    def unembed(self, rows: Floats) -> Floats:
+        """The final norm and the output matrix: `[n, hidden]` float32 -> `[n, vocab]`."""
 
 
 class Backend(Protocol):
@@ -34,5 +43,5 @@ class Backend(Protocol):
     def cache(self, config: ModelConfig) -> KeyValues:
         """Room for the keys and values of one sequence."""
 
-    def runner(self, config: ModelConfig, weights: Weights) -> Callable[[Run], Floats]:
-        """The forward, ready to be called: a run -> the wanted logits `[wanted, vocab]`."""
+    def runner(self, config: ModelConfig, weights: Weights) -> Runner:
+        """The forward, ready to be called."""

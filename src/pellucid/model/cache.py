@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, Self
 
+import numpy as np
+
+from pellucid.weights.tensor import Floats
+
 
 class KeyValues(Protocol):
     """The keys and values of one sequence, whoever keeps them."""
@@ -18,6 +22,12 @@ class KeyValues(Protocol):
 
     def trim(self, length: int) -> None:
         """Forget all but the first `length` positions."""
+
+    def read(self, layer: int, stop: int) -> tuple[Floats, Floats]:
+        """Keys and values of a layer, `[stop, kv_heads, head_dim]` each: the first that it holds.
+
+        Those that a running pass has written there can be read already.
+        """
 
     def fork(self) -> Self:
         """A second one with the same past; memory is shared until one of the two is written."""
@@ -36,10 +46,18 @@ class Cache:
     rows. A pass that is interrupted leaves `length` as it was, and so the cache intact.
     """
 
-    def __init__(self, layers: int, kv_heads: int, head_dim: int, allocate: Allocate) -> None:
+    def __init__(
+        self,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        allocate: Allocate,
+        numpy: Callable[[Array], Floats] = np.asarray,
+    ) -> None:
         self.length = 0
         self._shape = (kv_heads, head_dim)
         self._allocate = allocate
+        self._numpy = numpy
         self._layers: list[tuple[Array, Array] | None] = [None] * layers
         self._capacity = [0] * layers  # rows that this cache may write without disturbing a fork
 
@@ -54,6 +72,13 @@ class Cache:
             kept[self.length : stop] = new
         return held[0][:stop], held[1][:stop]
 
+    def read(self, layer: int, stop: int) -> tuple[Floats, Floats]:
+        """Keys and values of a layer on the host, `[stop, kv_heads, head_dim]` each."""
+        held = self._layers[layer]
+        assert held is not None
+        assert stop <= len(held[0])
+        return self._numpy(held[0][:stop]), self._numpy(held[1][:stop])
+
     def advance(self, rows: int) -> None:
         """Count rows that every layer has written."""
         self.length += rows
@@ -65,7 +90,7 @@ class Cache:
 
     def fork(self) -> Cache:
         """A second cache with the same rows; memory is shared until one of the two is written."""
-        twin = Cache(len(self._layers), *self._shape, self._allocate)
+        twin = Cache(len(self._layers), *self._shape, self._allocate, self._numpy)
         twin.length = self.length
         twin._layers = list(self._layers)
         self._capacity = [0] * len(self._layers)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pellucid.model.config import ModelConfig, Rope
 from pellucid.model.ops import Array, Linear, Norm, Ops
 from pellucid.model.run import Run
+
+At = Callable[
+    [str, Array], Array
+]  # a value at a site of that name -> what the forward goes on with
+
+
+def _unseen(name: str, x: Array) -> Array:
+    return x
 
 
 @dataclass(frozen=True)
@@ -58,30 +67,48 @@ class Forward:
 
     def __call__(self, run: Run) -> Array:
         """The logits of the wanted rows, `[wanted, vocab]`."""
+        ropes = {rope for rope in self.config.rope if rope}
+        turns = {rope: self.ops.turns(rope, run.positions) for rope in ropes}
+        x = self.ops.site(self.embed(run), "embed", run)
+        for i, layer in enumerate(self.weights.layers):
+            x = self.block(x, i, layer, run, turns)
+        return self.unembed(
+            self.ops.take(x, run.wanted), lambda name, x: self.ops.site(x, name, run)
+        )
+
+    def embed(self, run: Run) -> Array:
+        """The first residual: tokens, and their positions where those are learned."""
         c, w, ops = self.config, self.weights, self.ops
-        turns = {rope: ops.turns(rope, run.positions) for rope in set(c.rope) if rope}
         x = ops.embed(w.embed, run.ids)  # [rows, hidden]
         if c.embedding_scale != 1:
             x = x * c.embedding_scale
         if w.positions is not None:
             x = x + ops.embed(w.positions, run.positions)
-        for i, layer in enumerate(w.layers):
-            x = self.block(x, i, layer, run, turns)
-        x = self.norm(ops.take(x, run.wanted), w.final_norm)
-        logits = ops.linear(x, w.head)
-        return ops.softcap(logits, c.logit_softcap) if c.logit_softcap else logits
+        return x
+
+    def unembed(self, x: Array, at: At = _unseen) -> Array:
+        """The last residual's logits: `[rows, hidden]` -> `[rows, vocab]`."""
+        x = at("final_norm", self.norm(x, self.weights.final_norm))
+        logits = self.ops.linear(x, self.weights.head)
+        cap = self.config.logit_softcap
+        return at("logits", self.ops.softcap(logits, cap) if cap else logits)
 
     def block(self, x: Array, i: int, layer: Layer, run: Run, turns: dict[Rope, Array]) -> Array:
         """Attention, then the MLP, each between its norms and added to the residual."""
-        a = self.attention(self.norm(x, layer.attn_norm), i, layer, run, turns)
-        a = self.norm(a, layer.attn_post_norm)
-        if self.config.parallel:
-            return x + a + self.mlp(self.norm(x, layer.mlp_norm), layer)
-        x = x + a
-        return x + self.norm(self.mlp(self.norm(x, layer.mlp_norm), layer), layer.mlp_post_norm)
+
+        def at(name: str, value: Array) -> Array:
+            return self.ops.site(value, f"layers.{i}.{name}", run)
+
+        x = at("resid_pre", x)
+        a = self.attention(at("attn_norm", self.norm(x, layer.attn_norm)), i, layer, run, turns, at)
+        a = at("attn_out", self.norm(a, layer.attn_post_norm))
+        after = x + a
+        read = x if self.config.parallel else (after := at("resid_mid", after))
+        m = self.mlp(at("mlp_norm", self.norm(read, layer.mlp_norm)), layer, at)
+        return at("resid_post", after + at("mlp.out", self.norm(m, layer.mlp_post_norm)))
 
     def attention(
-        self, x: Array, i: int, layer: Layer, run: Run, turns: dict[Rope, Array]
+        self, x: Array, i: int, layer: Layer, run: Run, turns: dict[Rope, Array], at: At
     ) -> Array:
         """Queries, keys and values; turned by position; mixed; projected back."""
         c, ops = self.config, self.ops
@@ -94,15 +121,15 @@ class Forward:
         if rope := c.rope[i]:
             q, k = ops.rotate(q, turns[rope]), ops.rotate(k, turns[rope])
         mixed = ops.attend(
-            q, k, v, run, i,
+            at("attn.q", q), at("attn.k", k), at("attn.v", v), run, i,
             window=c.window[i], scale=c.attention_scale, softcap=c.attention_softcap,
         )  # fmt: skip
-        return ops.linear(mixed, layer.o)
+        return ops.linear(at("attn.heads", mixed), layer.o)
 
-    def mlp(self, x: Array, layer: Layer) -> Array:
+    def mlp(self, x: Array, layer: Layer, at: At) -> Array:
         """The MLP of a layer, or its mixture of them."""
         if layer.mlp:
-            return self.expert(x, layer.mlp)
+            return self.expert(x, layer.mlp, at)
         mixture = self.config.experts
         assert mixture
         assert layer.router
@@ -114,14 +141,15 @@ class Forward:
             mixture.renormalise,
         )
 
-    def expert(self, x: Array, mlp: Mlp) -> Array:
+    def expert(self, x: Array, mlp: Mlp, at: At = _unseen) -> Array:
         """One MLP, gated or plain."""
-        ops = self.ops
-        up = ops.linear(x, mlp.up)
+        ops, kind = self.ops, self.config.activation
+        up = at("mlp.up", ops.linear(x, mlp.up))
         if mlp.gate is None:
-            return ops.linear(ops.activate(up, self.config.activation), mlp.down)
-        gate = ops.activate(ops.linear(x, mlp.gate), self.config.activation)
-        return ops.linear(gate * up, mlp.down)
+            neurons = ops.activate(up, kind)
+        else:
+            neurons = ops.activate(at("mlp.gate", ops.linear(x, mlp.gate)), kind) * up
+        return ops.linear(at("mlp.act", neurons), mlp.down)
 
     def norm(self, x: Array, norm: Norm | None) -> Array:
         """This model's kind of norm, or x itself where the family has none."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
+from pellucid.errors import ParameterError
 from pellucid.model.backend import Backend
 from pellucid.model.bind import bind, load_weights
 from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe
 from pellucid.model.forward import Weights
+from pellucid.model.probe import Probe
 from pellucid.model.run import Run
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Floats
@@ -39,7 +45,35 @@ class Model:
         return self.backend.cache(self.config)
 
     def forward(self, run: Run) -> Floats:
-        """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows."""
+        """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows.
+
+        What segments watch is in `run.seen` then. Raises ParameterError for a site that this model
+        does not have, or a change that gives no such rows, and whatever a change raises.
+        """
+        if any(s.watch or s.edits for s in run.segments):
+            return self._probed(run)
+        return self._passed(run)
+
+    def unembed(self, rows: Floats) -> Floats:
+        """The logits of rows that the last layer may leave: `[n, hidden]` -> `[n, vocab]`.
+
+        The final norm, then the output matrix: what nostalgebraist (2020) called the logit lens.
+        """
+        shape = np.shape(rows)
+        if len(shape) != 2 or shape[1] != self.config.hidden_size:
+            reason = f"must be [n, {self.config.hidden_size}], not {list(shape)}"
+            raise ParameterError("rows", reason)
+        return self.run.unembed(np.ascontiguousarray(rows, np.float32))
+
+    def _probed(self, run: Run) -> Floats:
+        """A pass that is watched; a segment without a cache has one for as long as that takes."""
+        probed = Run([s if s.cache else replace(s, cache=self.new_cache()) for s in run.segments])
+        probed.probe = Probe(probed, self.config)
+        logits = self._passed(probed)
+        run.seen = probed.probe.seen
+        return logits
+
+    def _passed(self, run: Run) -> Floats:
         logits = self.run(run)
         for segment in run.segments:
             if segment.cache:

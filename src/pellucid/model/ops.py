@@ -97,3 +97,6 @@ class Ops(Protocol):
 
     def take(self, x: Array, rows: Ids) -> Array:
         """Some rows: `[rows, width]` -> `[len(rows), width]`."""
+
+    def site(self, x: Array, name: str, run: Run) -> Array:
+        """x itself, where nobody watches or changes that site (`model.sites`) in this run."""

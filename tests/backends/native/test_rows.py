@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pellucid.backends.native import _ACTIVATIONS
+from pellucid.backends.lower import _ACTIVATIONS
 from pellucid.model.config import Rope
 from pellucid.weights.tensor import Floats
 
