@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pellucid.model.model import Model
+
+from .hooked import BACKENDS
 from .tiny import Tiny, make_tiny
 from .variants import VARIANTS
 
@@ -26,6 +29,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny]:
         return made[name]
 
     return get
+
+
+@pytest.fixture(params=BACKENDS)
+def opened(request: pytest.FixtureRequest, tiny: Callable[[str], Tiny]) -> Callable[[str], Model]:
+    """A variant's model, on each backend in turn."""
+    return lambda name: tiny(name).open(BACKENDS[request.param](request.param))
 
 
 @pytest.fixture(scope="session")
