@@ -95,7 +95,7 @@ public:
     // what was written behind the sequences' lengths is of no use.
     // A plan with stops is executed part by part, each with the same batch.
     void execute(const Batch& batch, int part, float* out);
-    int parts() const { return static_cast<int>(stops_.size()) + 1; }
+    int parts() const { return static_cast<int>(parts_.size()); }
     // The first rows of a buffer, between two parts or after the last. Reading throws where there
     // are fewer; writing makes room.
     void read(int buffer, int rows, float* out) const;
