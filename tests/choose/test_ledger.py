@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pellucid.choose import ledger as module
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
-from pellucid.choose.draw import Draws
+from pellucid.choose.draw import Draws, draw
 from pellucid.choose.filters import Context
 from pellucid.choose.ledger import Ledger, account
 from pellucid.choose.parameters import parameters
@@ -95,6 +95,28 @@ def test_each_entry_is_what_the_whole_vocabulary_says(
         patch.setattr(module, "_FEW", few)
         ledger = account(steps, token, None, size)
     check(ledger, steps)
+
+
+@pytest.mark.parametrize("few", [0, 1024], ids=["read at once", "read later"])
+@given(
+    seed=st.integers(0, 2**32),
+    settings=st.lists(st.sampled_from(SOME), max_size=3),
+    uniform=st.floats(0, 1, exclude_max=True),
+)
+def test_the_draw_lies_in_the_part_of_the_drawn_token(
+    few: int, seed: int, settings: list[dict[str, Any]], uniform: float
+) -> None:
+    steps = chosen(seed, settings)
+    token = draw(steps[-1][1], uniform)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_FEW", few)
+        landed = account(steps, token, uniform, 5).landed
+    cumulative = np.cumsum(softmax(steps[-1][1].dense(VOCAB)))
+    below = cumulative[token - 1] if token else 0.0
+    assert landed == pytest.approx((below, cumulative[token]), abs=1e-6)
+    assert landed
+    assert landed[0] - 1e-6 <= uniform <= landed[1] + 1e-6
+    assert account(steps, token, None, 5).landed is None
 
 
 def test_who_is_followed_are_the_leaders_before_and_after_and_the_chosen_one() -> None:

@@ -51,6 +51,22 @@ def test_the_terminal_shows_the_text_and_a_row_for_each_token() -> None:
     assert lines[-1].endswith("seed 70 repeats it.")
 
 
+def test_what_filters_changed_stands_beside_what_the_model_said(page: Any) -> None:
+    tokens = (GeneratedToken(260, " the", 0.25, 1, 0.5), *TOKENS[1:])
+    view = GenerationView(Generation("", (), (), "stop", tokens))
+    head, first, *_ = page(view.html()).tables[0]
+    assert head[3:6] == ["model's own", "after filters", "rank"]
+    assert first[3:6] == ["25.00 %", "50.00 %", "1"]
+    lines = plain(view.terminal(), 80).splitlines()
+    assert any("model's own  after filters" in line for line in lines)
+    assert any("␣the" in line and "25.00 %        50.00 %" in line for line in lines)
+
+
+def test_rounding_is_no_change() -> None:
+    token = GeneratedToken(260, " the", 0.25, 1, 0.25000001)
+    assert "after filters" not in str(GenerationView(Generation("", (), (), "stop", (token,))))
+
+
 def test_bytes_show_what_the_text_of_a_token_cannot(page: Any) -> None:
     view = GenerationView(GENERATION, [b" the", b"\xc3", b"\xa9\n"])
     assert [row[2] for row in page(view.html()).tables[0][1:]] == ["␣the", r"\xc3", r"\xa9↵"]

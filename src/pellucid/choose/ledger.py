@@ -65,13 +65,16 @@ class Ledger:
 
     `ids` are the leading candidates of the model, in its order, then those that lead after all
     filters, and the chosen token, where these are others. `uniform` is the random number that drew;
-    None where the likeliest was taken. `steps` are what `entries` are made of.
+    None where the likeliest was taken. `steps` are what `entries` are made of. `below` is the
+    probability that all lower ids had when the token was drawn; None where nothing was drawn, or
+    where few were left, which tell it.
     """
 
     ids: Ids
     steps: tuple[Entry | Few, ...]
     token: int
     uniform: float | None
+    below: float | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ledger):
@@ -96,6 +99,21 @@ class Ledger:
             else:
                 made.append(step)
         return tuple(made)
+
+    @cached_property
+    def landed(self) -> tuple[float, float] | None:
+        """The token's part of the cumulative distribution, in order of ids; None without a draw.
+
+        `uniform` lies in it, but for rounding.
+        """
+        if self.uniform is None:
+            return None
+        last, below = self.steps[-1], self.below
+        if isinstance(last, Few):
+            below = _below(last.candidates, self.token)
+        assert below is not None
+        (place,) = np.flatnonzero(self.ids == self.token)
+        return below, below + float(self.entries[-1].probs[place])
 
     @property
     def removed_by(self) -> list[str | None]:
@@ -122,7 +140,8 @@ def account(
     for name, now in steps:
         written.append(_step(name, ids, len(apart), now, before, written[-1] if written else None))
         before = now
-    return Ledger(ids, tuple(written), token, uniform)
+    drawn = uniform is not None and isinstance(written[-1], Entry)
+    return Ledger(ids, tuple(written), token, uniform, _below(last, token) if drawn else None)
 
 
 def _step(
@@ -155,6 +174,13 @@ def _entry(name: str, ids: Ids, now: Candidates, removed: float, apart: int = 0)
     if apart:
         ranks = np.append(ranks, [now.rank(token) for token in ids[near:].tolist()])
     return Entry(name, scores, ranks, now.logsumexp, now.count, removed)
+
+
+def _below(candidates: Candidates, token: int) -> float:
+    """The probability of all tokens with lower ids."""
+    place = token if candidates.ids is None else int(candidates.ids.searchsorted(token))
+    lower = candidates.scores[:place]
+    return math.exp(vocabulary.logsumexp(lower) - candidates.logsumexp) if place else 0.0
 
 
 def _alike(one: object, other: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _ROWS_IN_TERMINAL, _ROWS_IN_HTML = 100, 500
-_HEADINGS = ("##", "#id", "token", "#probability", "#rank", "")
+_SAME = 1e-5  # of itself; as far apart may two ways of rounding one probability be
 _PART = "part of a character"
 _REASONS = {"stop": "ended at a stop", "length": "ended at the length asked for, or the context's"}
 
 
 class GenerationView(View):
-    """An answer that shows its text, and the probability and rank of its tokens.
+    """An answer that shows its text, and the probability and rank of its tokens: the model's own,
+    and the probability after all filters beside it where these changed it.
 
     `pieces`, where given, are the bytes of each token, and show what its text cannot: part of a
     character.
@@ -86,7 +88,7 @@ class GenerationView(View):
             for token, piece, before, after in self._rows(_ROWS_IN_TERMINAL)
         )
         notes = terminal.words("\n".join(self._notes(_ROWS_IN_TERMINAL)))
-        table = [terminal.table(_HEADINGS, rows)] if self.tokens else []
+        table = [terminal.table(self._headings, rows)] if self.tokens else []
         return terminal.stack(terminal.words(harmless(self.text)), *table, notes)
 
     def html(self) -> str:
@@ -100,16 +102,31 @@ class GenerationView(View):
             for token, piece, before, after in self._rows(_ROWS_IN_HTML)
         )
         text = html.element("p", html.element("bdi", harmless(self.text)), class_="answer")
-        table = html.table(_HEADINGS, rows, "The tokens of the answer")
+        table = html.table(self._headings, rows, "The tokens of the answer")
         notes = (html.element("p", note, class_="quiet") for note in self._notes(_ROWS_IN_HTML))
         return html.fragment(text, table, *notes)
 
+    @property
+    def _filtered(self) -> bool:
+        """Whether filters changed the probability of any token."""
+        return not all(
+            math.isclose(t.prob, t.processed_prob, rel_tol=_SAME, abs_tol=_SAME)
+            for t in self.tokens
+        )
+
+    @property
+    def _headings(self) -> tuple[str, ...]:
+        probs = ("#model's own", "#after filters") if self._filtered else ("#probability",)
+        return ("##", "#id", "token", *probs, "#rank", "")
+
     def _rows(
         self, most: int
-    ) -> Iterator[tuple[GeneratedToken, str | bytes, tuple[str, str], tuple[str, str]]]:
+    ) -> Iterator[tuple[GeneratedToken, str | bytes, tuple[str, str], tuple[str, ...]]]:
+        filtered = self._filtered
         for i, token in enumerate(islice(self.tokens, most)):
             piece = self.pieces[i] if i < len(self.pieces) else token.text
-            yield token, piece, (str(i), str(token.id)), (percent(token.prob), f"{token.rank:,}")
+            probs = (token.prob, token.processed_prob)[: 1 + filtered]
+            yield token, piece, (str(i), str(token.id)), (*map(percent, probs), f"{token.rank:,}")
 
     def _notes(self, most: int) -> Iterator[str]:
         if len(self.tokens) > most:
