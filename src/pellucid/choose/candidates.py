@@ -57,7 +57,9 @@ class Candidates:
 
     def where(self, kept: npt.NDArray[np.bool_]) -> Candidates:
         """Those where `kept` is true."""
-        return self.keep(np.flatnonzero(kept))
+        if np.count_nonzero(kept) * _FEW <= len(kept):
+            return self.keep(np.flatnonzero(kept))
+        return self.rescored(np.where(kept, self.scores, REMOVED))
 
     def without(self, tokens: Ids) -> Candidates:
         """All but these tokens."""
