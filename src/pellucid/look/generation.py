@@ -78,13 +78,13 @@ class GenerationView(View):
         return self.generation.to_dict()
 
     def terminal(self) -> RenderableType:
-        rows = (
-            (
+        rows: Iterator[list[RenderableType]] = (
+            [
                 *before,
                 terminal.piece(piece) if piece else terminal.words((_PART, terminal.QUIET)),
                 *after,
                 terminal.bar(token.prob),
-            )
+            ]
             for token, piece, before, after in self._rows(_ROWS_IN_TERMINAL)
         )
         notes = terminal.words("\n".join(self._notes(_ROWS_IN_TERMINAL)))
