@@ -9,6 +9,7 @@ import pytest
 
 from pellucid import LM
 from pellucid.choose.parameters import PARAMETERS
+from pellucid.choose.parameters.values import Number
 from pellucid.cli import cli, stream
 
 from .conftest import Run
@@ -95,26 +96,93 @@ def test_every_parameter_is_an_option_in_words_of_the_command_line() -> None:
     assert "TEXT\n" not in described.split("Options:")[1].split("\n")[0]
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_every_option_reaches_the_model(
-    name: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    values = {"stop": "x", "do_sample": None, "seed": "5"}
-    given = values.get(name, "1")
-    seen = {}
+# Values that are typed otherwise than as a number of 2.
+TYPED = {
+    "do_sample": None,
+    "renormalize_logits": None,
+    "stop": "x",
+    "bad_words": "x",
+    "force_words": "x",
+    "dry_sequence_breakers": "x",
+    "negative_prompt": "x",
+    "bad_words_ids": "5,6",
+    "force_words_ids": "5,6|7",
+    "logit_bias": "13=-100",
+    "sequence_bias": "5,6=-2.5",
+    "exponential_decay_length_penalty": "5,1.5",
+    "watermarking_config": "bias=2.5,context-width=2,seeding_scheme=selfhash",
+    "dialect": "vllm",
+    "samplers": "top_k;top_p",
+    "early_stopping": "never",
+    "num_beams": "4",
+}
+NEEDED = {
+    "seed": ["--do-sample"],
+    "num_return_sequences": ["--do-sample"],
+    "best_of": ["--do-sample"],
+    "num_beam_groups": ["--diversity-penalty", "2"],
+}
+
+
+def typed(name: str) -> list[str]:
+    """An option with a value, and the options without which it has no effect."""
+    row = PARAMETERS[name]
+    number = "0.5" if isinstance(row.kind, Number) and row.kind.high <= 2 else "2"
+    value = TYPED.get(name, number)
+    option = f"--{name.replace('_', '-')}"
+    needed = [*NEEDED.get(name, []), *(typed(row.needs[0]) if row.needs else [])]
+    return [*([option] if value is None else [option, value]), *needed]
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """The parameters with which the model is asked; it does not answer."""
+    seen: dict[str, object] = {}
 
     def remember(self: LM, prompt: str, **parameters: object) -> None:
         seen.update({k: v for k, v in parameters.items() if v is not None})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(LM, "stream", remember)
-    option = f"--{name.replace('_', '-')}"
-    run("generate", "a", *([option] if given is None else [option, given]), *needed(name))
-    assert name in seen
+    return seen
 
 
-def needed(name: str) -> list[str]:
-    return ["--do-sample"] if name == "seed" else []
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_option_reaches_the_model(name: str, run: Run, given: dict[str, object]) -> None:
+    run("generate", "a", *typed(name))
+    assert name in given
+
+
+def test_values_of_several_parts_are_read_as_they_are_typed(
+    run: Run, given: dict[str, object]
+) -> None:
+    names = ("logit_bias", "sequence_bias", "watermarking_config", "bad_words_ids")
+    run("generate", "a", *(part for name in names for part in typed(name)), "--logit-bias", "7=5")
+    assert given["logit_bias"] == ((13, -100.0), (7, 5.0))
+    assert given["sequence_bias"] == (((5, 6), -2.5),)
+    assert given["bad_words_ids"] == ((5, 6),)
+    assert given["watermarking_config"] == {
+        "bias": 2.5, "context_width": 2, "seeding_scheme": "selfhash",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "form"),
+    [
+        ("--logit-bias", "13", "ID=NUMBER"),
+        ("--logit-bias", "a=1", "ID=NUMBER"),
+        ("--sequence-bias", "5,6", "ID,ID...=NUMBER"),
+        ("--bad-words-ids", "5;6", "ID,ID..."),
+        ("--exponential-decay-length-penalty", "5", "N,NUMBER"),
+        ("--watermarking-config", "bias", "NAME=VALUE,..."),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_with_its_form(
+    option: str, value: str, form: str, run: Run
+) -> None:
+    ran = run("generate", "a", option, value)
+    assert ran.code == 2
+    assert f"must be of the form {form}, not '{value}'" in " ".join(ran.err.split())
 
 
 def test_a_wrong_parameter_is_refused_before_a_model_is_fetched(run: Run) -> None:

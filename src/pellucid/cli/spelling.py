@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pellucid.choose.parameters.values import shown
+
 
 class Spelling(click.ParamType[Any]):
     """A value that `read` makes of a text, as `name` shows it; what it cannot read is refused."""
@@ -24,7 +26,7 @@ class Spelling(click.ParamType[Any]):
         try:
             return self._read(value)
         except ValueError:
-            self.fail(f"{value!r} is not of the form {self.name}", param, ctx)
+            self.fail(f"must be of the form {self.name}, not {shown(value)}", param, ctx)
 
 
 def _phrase(text: str) -> tuple[int, ...]:
@@ -64,7 +66,7 @@ def _pair(text: str) -> tuple[int, float]:
 
 def _settings(text: str) -> dict[str, int | float | str]:
     pairs = (part.split("=") for part in text.split(","))
-    return {name: _scalar(value) for name, value in pairs}
+    return {name.replace("-", "_"): _scalar(value) for name, value in pairs}
 
 
 def _scalar(text: str) -> int | float | str:

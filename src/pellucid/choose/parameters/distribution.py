@@ -38,8 +38,8 @@ class Distribution:
     )
     watermarking_config: Watermark | None = row(  # noqa: RUF009  (a field, like its neighbours)
         Watermarking(),
-        "favour pseudo-random green tokens, by which the text can be known again; settings are "
-        "greenlist_ratio, bias, hashing_key, seeding_scheme (lefthash or selfhash), context_width",
+        "favour pseudo-random green tokens, by which the text is known again; settings as in "
+        "transformers' WatermarkingConfig, such as bias=2",
     )
     renormalize_logits: bool | None = row(
         Flag(),
