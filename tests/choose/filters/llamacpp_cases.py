@@ -110,6 +110,7 @@ DRY: list[tuple[dict[str, Any], list[int]]] = [
     ({"dry_multiplier": 0.8}, BROKEN),
     ({"dry_multiplier": 0.8}, BROKEN[:-1]),
     ({"dry_multiplier": 0.8}, [*VERSE, 198, *VERSE, 198]),
+    ({"dry_multiplier": 0.8}, [*VERSE, 198, *VERSE]),  # a breaker may come again
     ({"dry_multiplier": 2.0, "dry_base": 1.1, "dry_allowed_length": 4}, REPEATING),
     ({"dry_multiplier": 0.8, "dry_allowed_length": 0}, VERSE),
     ({"dry_multiplier": 0.8, "dry_penalty_last_n": 12}, REPEATING),

@@ -11,6 +11,7 @@ import numpy as np
 from pellucid.choose.candidates import REMOVED, Candidates
 from pellucid.choose.filters.filter import Context, Filter
 from pellucid.choose.filters.truncation import top_k
+from pellucid.choose.vocabulary import weights
 
 Value = TypeVar("Value")
 
@@ -124,9 +125,15 @@ def adaptive_p(
     memory.saw(candidates)
     total, weight = memory.value
     aim = min(max(2 * target - total / weight, 0.0), 1.0)
-    off = np.abs(candidates.probs() - aim) / _WIDTH
-    scores = (_PEAK - _SHARPNESS * off * off / (1 + off)).astype(np.float32)
-    scores[candidates.scores == REMOVED] = REMOVED
+    each, sum_of_each = weights(candidates.scores)
+    off = each / np.float32(_WIDTH * sum_of_each)  # in place from here, as this may be long
+    off -= np.float32(aim / _WIDTH)
+    np.abs(off, out=off)
+    scores = np.square(off, out=each)
+    scores *= np.float32(-_SHARPNESS)
+    scores /= np.add(off, 1, out=off)
+    scores += np.float32(_PEAK)
+    np.copyto(scores, REMOVED, where=candidates.scores == REMOVED)
     return candidates.rescored(scores)
 
 

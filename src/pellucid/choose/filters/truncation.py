@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from pellucid.choose.candidates import REMOVED, Candidates
+from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
 from pellucid.choose.vocabulary import TAILS, at_least, leading, tails, weights
 from pellucid.weights.tensor import Floats
@@ -65,10 +65,12 @@ def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int 
 
 
 def _reaching(candidates: Candidates, keys: Floats, edge: float, least: int) -> Candidates:
-    """Those whose key reaches the edge; as many more as it takes to have the least number."""
+    """Those whose key reaches the edge; as many more as it takes to have the least number.
+
+    Removed tokens have the lowest keys.
+    """
     if least:
-        left = np.where(candidates.scores > REMOVED, keys, REMOVED)
-        edge = min(edge, float(left[leading(left, least)[-1]]))
+        edge = min(edge, float(keys[leading(keys, least)[-1]]))
     return candidates.reaching(keys, edge)
 
 
