@@ -192,6 +192,7 @@ class _Timed:
     def __init__(self, model: LanguageModel) -> None:
         self.config = model.config
         self.new_cache = model.new_cache
+        self.early_exit = model.early_exit
         self.seconds = 0.0
         self._forward = model.forward
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, TypeGuard, overload
 
 from pellucid.backends import backend as open_backend
+from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import parameters
 from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import leading, logsumexp
@@ -212,39 +213,51 @@ class LM:
     # ---- generating ------------------------------------------------------------------------
 
     @overload
-    def generate(self, prompt: Prompt, **given: Any) -> GenerationView: ...
+    def generate(
+        self, prompt: Prompt, *, draft: LM | None = None, **given: Any
+    ) -> GenerationView: ...
     @overload
-    def generate(self, prompt: Prompts, **given: Any) -> GenerationsView: ...
-    def generate(self, prompt: Prompt | Prompts, **given: Any) -> GenerationView | GenerationsView:
+    def generate(
+        self, prompt: Prompts, *, draft: LM | None = None, **given: Any
+    ) -> GenerationsView: ...
+    def generate(
+        self, prompt: Prompt | Prompts, *, draft: LM | None = None, **given: Any
+    ) -> GenerationView | GenerationsView:
         """Continue a prompt, or a list of prompts together, each as it would be alone.
 
-        `given` are generation parameters, as in `pellucid generate --help`. Raises ParameterError
-        for one that is unknown, out of range, or without effect.
+        `draft` is a smaller model with the same tokens, which guesses what this one then checks
+        several tokens at a time: sooner, and as it would be without. `given` are generation
+        parameters, as in `pellucid generate --help`. Raises ParameterError for one that is
+        unknown, out of range, or without effect.
         """
-        return self.stream(prompt, **given).finish()
+        return self.stream(prompt, draft=draft, **given).finish()
 
     @overload
-    def stream(self, prompt: Prompt, **given: Any) -> Stream: ...
+    def stream(self, prompt: Prompt, *, draft: LM | None = None, **given: Any) -> Stream: ...
     @overload
-    def stream(self, prompt: Prompts, **given: Any) -> Streams: ...
-    def stream(self, prompt: Prompt | Prompts, **given: Any) -> Stream | Streams:
+    def stream(self, prompt: Prompts, *, draft: LM | None = None, **given: Any) -> Streams: ...
+    def stream(
+        self, prompt: Prompt | Prompts, *, draft: LM | None = None, **given: Any
+    ) -> Stream | Streams:
         """Continue a prompt, piece by piece; the pieces joined are `generate`'s text.
 
         Of a list of prompts, the pieces of all come as they are made, each with the place of its
         prompt in the list.
         """
         if not _are_several(prompt):
-            request = Request(self._ids(prompt), parameters(**given))
+            request = self._request(self._ids(prompt), draft, given)
             return self._stream(self.engine.run([request]))
-        requests = [Request(self._ids(one), parameters(**given)) for one in prompt]
+        requests = [self._request(self._ids(one), draft, given) for one in prompt]
         return Streams(self.engine.run(requests), len(requests), self._bytes)
 
-    def chat(self, messages: Sequence[Message], **given: Any) -> GenerationView:
+    def chat(
+        self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any
+    ) -> GenerationView:
         """Answer a conversation in the model's own template.
 
-        `messages` are `[{"role": "user", "content": "..."}, ...]`; `given` as in `generate`.
+        `messages` are `[{"role": "user", "content": "..."}, ...]`; the others as in `generate`.
         """
-        request = Request(self.chat_ids(messages), parameters(**given))
+        request = self._request(self.chat_ids(messages), draft, given)
         return self._stream(self.engine.run([request])).finish()
 
     def conversation(self, system: str | None = None) -> Conversation:
@@ -269,6 +282,16 @@ class LM:
                 text, add_special_tokens=False, parse_special=control
             )
         ]
+
+    def _request(
+        self,
+        ids: list[int],
+        draft: LM | None,
+        given: dict[str, Any],
+        branch: Branch | None = None,
+    ) -> Request:
+        guessing = draft.engine if draft else None
+        return Request(ids, parameters(**given), branch=branch, draft=guessing)
 
     def _ids(self, prompt: object) -> list[int]:
         """A prompt's token ids, checked to be some and to fit into the context."""
@@ -384,15 +407,15 @@ class Conversation:
             self.messages.append({"role": "system", "content": system})
         self._branch = lm.engine.new_branch()
 
-    def say(self, text: str, **given: Any) -> Stream:
+    def say(self, text: str, *, draft: LM | None = None, **given: Any) -> Stream:
         """Say something, and hear the answer as it comes.
 
         What was answered until the stream ends or is closed joins `messages`, so that an
-        interrupted conversation goes on from what was seen. `given` as in `LM.generate`.
+        interrupted conversation goes on from what was seen. The others as in `LM.generate`.
         """
         asked: Message = {"role": "user", "content": text}
         ids = self.lm.chat_ids([*self.messages, asked])
-        request = Request(ids, parameters(**given), branch=self._branch)
+        request = self.lm._request(ids, draft, given, self._branch)
         return self.lm._stream(self._hear(asked, self.lm.engine.run([request])))
 
     def clear(self) -> None:

@@ -64,6 +64,20 @@ REFUSED = [
     ({"early_stopping": "ever", "num_beams": 2}, "early_stopping: must be True, False or never"),
     ({"diversity_penalty": -1}, "diversity_penalty: must be at least 0"),
     ({"best_of": 129, "top_k": 5}, "best_of: must be a whole number from 1 to 128, not 129"),
+    (
+        {"prompt_lookup_num_tokens": 0},
+        "prompt_lookup_num_tokens: must be a whole number from 1 to 64",
+    ),
+    (
+        {"max_matching_ngram_size": 2},
+        "max_matching_ngram_size: has no effect without prompt_lookup_num_tokens",
+    ),
+    ({"assistant_early_exit": 0}, "assistant_early_exit: must be a whole number from 1 to"),
+    ({"num_assistant_tokens": 65}, "num_assistant_tokens: must be a whole number from 1 to 64"),
+    (
+        {"assistant_confidence_threshold": 1.5},
+        "assistant_confidence_threshold: must be at least 0 and at most 1",
+    ),
     ({"ledger": 1001}, "ledger: must be a whole number from 0 to 1000, not 1001"),
     # llama.cpp's filters
     ({"dry_multiplier": -1}, "dry_multiplier: must be at least 0 and at most 1000"),

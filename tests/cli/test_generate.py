@@ -63,7 +63,7 @@ def test_an_answer_cannot_steer_a_terminal_and_reaches_a_pipe_as_it_is(
 
 def test_json_has_the_whole_answer(run: Run) -> None:
     found = run("generate", TEXT, "--max-new-tokens", "3", "--json").json()
-    names = "text ids prompt_ids finish_reason tokens seed score alternatives"
+    names = "text ids prompt_ids finish_reason tokens seed score alternatives drafted accepted"
     assert list(found) == names.split()
     of_token = ["id", "text", "prob", "rank", "processed_prob"]
     assert [list(token) for token in found["tokens"]] == [of_token] * 3

@@ -256,7 +256,7 @@ def test_without_a_tokenizer_there_are_ids_and_no_text() -> None:
 
 def test_the_json_contract() -> None:
     plain = json.loads(json.dumps(spelled("ab", max_new_tokens=2).to_dict()))
-    names = "text ids prompt_ids finish_reason tokens seed score alternatives"
+    names = "text ids prompt_ids finish_reason tokens seed score alternatives drafted accepted"
     assert list(plain) == names.split()
     assert (plain["text"], plain["ids"], plain["prompt_ids"]) == ("ab", [97, 98], [1, 2])
     assert [list(token) for token in plain["tokens"]] == [
@@ -431,7 +431,7 @@ def test_a_draft_is_verified_in_one_pass_and_changes_nothing(model: ToyModel) ->
         """Guess four tokens, of which the third is wrong; keep what the model agrees with."""
         root, said = task.root, 0
         while True:
-            (scored,) = yield Score([root], rows=len(root.drafted) + 1)
+            (scored,) = yield Score([root])
             guesses = [*root.drafted, None]
             for guess, logits in zip(guesses, scored.logits, strict=True):
                 token = int(logits.argmax())

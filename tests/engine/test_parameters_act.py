@@ -82,6 +82,11 @@ ACTS: dict[str, tuple[dict[str, Any], Any]] = {
     "force_words": ({"num_beams": 3}, "zebra"),
     "force_words_ids": ({"num_beams": 3}, [[90, 91], [[92], [93, 94]]]),
     "best_of": (DRAWN, 6),
+    "prompt_lookup_num_tokens": ({}, 3),
+    "max_matching_ngram_size": (DRAWN | {"prompt_lookup_num_tokens": 3}, 1),
+    "assistant_early_exit": ({}, 3),
+    "num_assistant_tokens": ({"assistant_early_exit": 3}, 2),
+    "assistant_confidence_threshold": ({"assistant_early_exit": 3}, 0.9),
     "ledger": ({}, 0),
 }
 # What it takes to have an effect, and would have none without it.
@@ -91,8 +96,13 @@ TOGETHER: dict[str, dict[str, Any]] = {
 }
 BESIDE_THE_TEXT = (
     "num_return_sequences",
-    "ledger",
     "renormalize_logits",
+    "prompt_lookup_num_tokens",
+    "max_matching_ngram_size",
+    "assistant_early_exit",
+    "num_assistant_tokens",
+    "assistant_confidence_threshold",
+    "ledger",
 )  # they change what is told with it
 
 

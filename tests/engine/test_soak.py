@@ -53,6 +53,7 @@ class Faulty:
     def __init__(self, model: Model, dice: random.Random) -> None:
         self.config = model.config
         self.new_cache = model.new_cache
+        self.early_exit = model.early_exit
         self._model = model
         self._dice = dice
 

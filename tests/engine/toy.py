@@ -79,6 +79,15 @@ class ToyModel:
     def new_cache(self) -> Cache:
         return Cache(1, 1, 1, lambda shape: np.full(shape, -1, np.int64))
 
+    def early_exit(self, layers: int, /) -> ToyModel:
+        """A model that agrees with this one the more, the more layers it has."""
+
+        def spoil(ids: tuple[int, ...], logits: Floats) -> Floats:
+            noise = np.random.default_rng((layers, *ids)).normal(scale=4 / layers, size=VOCAB)
+            return self.spoil(ids, logits) + noise.astype(np.float32)
+
+        return ToyModel(self.config, spoil=spoil)
+
     def forward(self, run: Run, /) -> Floats:
         self.passes.append([len(segment.ids) for segment in run.segments])
         rows = []

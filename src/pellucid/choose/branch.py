@@ -28,8 +28,9 @@ class Branch:
     """One growing sequence: its ids, and a cache that holds the first `cache.length` of them.
 
     `model` says whose cache that is: None for the model that answers, or a drafting one.
-    `drafted` tokens are fed with the next score, but are no part of the sequence yet. `beside` is
-    a second stream, which guidance compares this one with, and which grows with it.
+    `drafted` tokens are fed with the next score, but are no part of the sequence yet; each is
+    answered with a row of its own. `beside` is a second stream, which guidance compares this one
+    with, and which grows with it.
     """
 
     def __init__(self, ids: Sequence[int], cache: KeyValues, model: Any = None) -> None:
@@ -75,6 +76,12 @@ class Branch:
         for follower in self._followers():
             follower.drop(count)
 
+    def draft(self, tokens: Sequence[int]) -> None:
+        """Have these fed with the next score, here and in the second stream."""
+        self.drafted = list(tokens)
+        if self.beside:
+            self.beside.draft(tokens)
+
     def settle(self) -> None:
         """Forget what was drafted; the cache keeps of it what the branch has grown by since.
 
@@ -82,6 +89,8 @@ class Branch:
         """
         self.drafted = []
         self.cache.trim(min(self.cache.length, len(self.ids) - 1))
+        if self.beside:
+            self.beside.settle()
 
     def fork(self) -> Self:
         """A second branch with the same past, which it shares until one of the two grows."""

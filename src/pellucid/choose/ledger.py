@@ -59,6 +59,23 @@ class Few:
     removed: float | None
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A token that was guessed for this place, and what became of it.
+
+    `prob` is the probability with which it was drafted, 1 where it was looked up; `verified_prob`
+    is the one that the filters leave it of the verifying model's. Where both are drawn from,
+    `uniform` was compared with `verified_prob / prob`, and accepted the token where it was below;
+    None where the verifier chose as ever, and accepted the token where it was its own.
+    """
+
+    token: int
+    prob: float
+    verified_prob: float
+    accepted: bool
+    uniform: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Ledger:
     """One choice: who was followed, what each filter did, what was drawn, what was chosen.
@@ -68,6 +85,8 @@ class Ledger:
     None where the likeliest was taken. `steps` are what `entries` are made of. `below` is the
     probability that all lower ids had when the token was drawn; None where nothing was drawn, or
     where few were left, which tell it.
+    A rejected `draft` leaves a last step "speculation": what the tokens have beyond the drafting
+    model's distribution, from which one was drawn. An accepted one was drawn by that model.
     """
 
     ids: Ids
@@ -75,12 +94,15 @@ class Ledger:
     token: int
     uniform: float | None
     below: float | None = None
+    draft: Draft | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ledger):
             return NotImplemented
-        chosen = (self.token, self.uniform) == (other.token, other.uniform)
-        return chosen and np.array_equal(self.ids, other.ids) and self.entries == other.entries
+        mine, others = ((one.token, one.uniform, one.draft) for one in (self, other))
+        return (
+            mine == others and np.array_equal(self.ids, other.ids) and self.entries == other.entries
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -35,6 +35,14 @@ class Vocabulary(Protocol):
         """What a token stands for."""
 
 
+@dataclass
+class Drafts:
+    """How many tokens were guessed for a line, and how many of these were said."""
+
+    drafted: int = 0
+    accepted: int = 0
+
+
 @dataclass(frozen=True)
 class Task:
     """A prompt to be continued, and all that a strategy may use for it.
@@ -42,7 +50,8 @@ class Task:
     `root` holds the prompt. The parameters are resolved (see their `resolve`). `ended` says
     whether an answer of these ids is over: at a stop token, a stop text, or its length; only for
     what a strategy keeps to itself, since the engine ends what is said. `new_branch` makes a
-    branch of other ids, of the model that answers or (`draft=True`) of the one that drafts.
+    branch of other ids, of the model that answers or (`draft=True`) of the one that drafts, whose
+    context has `draft_context` tokens; None where there is none. `drafts` count guesses, by line.
     """
 
     root: Branch
@@ -51,6 +60,8 @@ class Task:
     new_branch: Callable[..., Branch]
     vocabulary: Vocabulary | None = None
     tree: Tree = field(default_factory=Tree)
+    draft_context: int | None = None
+    drafts: dict[int, Drafts] = field(default_factory=dict)
 
     @cached_property
     def chain(self) -> Chain:

@@ -14,6 +14,7 @@ class Node:
 
     `logprob` is the token's log-probability as the strategy weighed it, `score` what the strategy
     ranked the branch by. `fate` is why nothing follows, or that it was said; None while it grows.
+    A guess is "rejected" by the model that checks it; those drafted after it are not recorded.
     """
 
     parent: int

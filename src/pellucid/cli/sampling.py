@@ -11,6 +11,7 @@ from pellucid.choose.parameters import PARAMETERS, Parameter, parameters
 from pellucid.choose.parameters.forced import Forced
 from pellucid.choose.parameters.names import Names
 from pellucid.choose.parameters.phrases import Biases, Decay, PhraseBiases, Phrases
+from pellucid.choose.parameters.speculation import Speculation
 from pellucid.choose.parameters.values import (
     Choice,
     Flag,
@@ -24,6 +25,7 @@ from pellucid.choose.parameters.values import (
     Texts,
 )
 from pellucid.choose.parameters.watermark import Watermarking
+from pellucid.cli.options import load
 from pellucid.cli.spelling import BIAS, FORCED, PAIR, PHRASE, PHRASE_BIAS, SETTINGS, flag_or
 from pellucid.cli.wording import as_typed
 
@@ -54,6 +56,10 @@ class Grouped(click.Command):
 
 def sampling(command: Command) -> Command:
     """The options of a command that generates."""
+    command = click.option(
+        "--draft", cls=Row, heading=Speculation.heading, metavar="REF",
+        help="Guess with this smaller model of the same tokens; the answer is the same.",
+    )(command)  # fmt: skip
     for row in reversed(PARAMETERS.values()):
         dashed = row.name.replace("_", "-")
         flag = f"--{dashed}/--no-{dashed}" if isinstance(row.kind, Flag) else f"--{dashed}"
@@ -66,12 +72,14 @@ def sampling(command: Command) -> Command:
 
 
 def generation(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the generation parameters out of a command's options.
+    """Take the generation parameters out of a command's options, and the draft model.
 
     They are checked here, before a model is fetched for them. Raises ParameterError.
     """
     given = {name: options.pop(name) for name in PARAMETERS}
     parameters(**given)
+    if draft := options.pop("draft"):
+        given["draft"] = load({**options, "model": draft})
     return given
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
+from weakref import WeakSet
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from pellucid.model.cache import KeyValues
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
 from pellucid.weights.tensor import Floats
+
+Part = tuple[Branch, Segment]  # what a pass takes of a branch
 
 _CHUNK = 256  # ids of a long prompt that one pass takes beside other sequences
 
@@ -55,6 +59,10 @@ class LanguageModel(Protocol):
         """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows."""
         ...
 
+    def early_exit(self, layers: int, /) -> LanguageModel:
+        """Its first layers alone, as a model; ParameterError if it has no such number of them."""
+        ...
+
 
 class Words(Vocabulary, Protocol):
     """What the engine needs of a tokenizer."""
@@ -71,13 +79,15 @@ class Request:
     `branch`, if given, is one of an earlier request (or `Engine.new_branch()`): what its cache
     holds of the prompt's start is not computed again, and the branch grows with the answer. It
     serves one running request at a time. `strategy` is what the parameters ask for unless another
-    is given.
+    is given. `draft` is the engine of a smaller model with the same tokens: it guesses, and the
+    answer stays as distributed as without.
     """
 
     prompt_ids: Sequence[int]
     parameters: GenerationParameters = field(default_factory=GenerationParameters)
     strategy: Strategy | None = None
     branch: Branch | None = None
+    draft: Engine | None = None
 
 
 class Engine:
@@ -90,6 +100,8 @@ class Engine:
     def __init__(self, model: LanguageModel, tokenizer: Words | None = None) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self._exits: dict[int, LanguageModel] = {}
+        self._agreeing: WeakSet[Engine] = WeakSet()
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """The answers, in the order of the requests. Raises what `run` raises."""
@@ -125,18 +137,48 @@ class Engine:
         ends = self.tokenizer.eos_ids if self.tokenizer else ()
         known = [token for token in ends if token < config.vocab_size]
         parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
+        chosen = request.strategy or strategy(parameters, request.draft is not None)
+        draft = self._drafting(request, len(ids))
         root = request.branch or self.new_branch()
         root.become(ids)
         task = Task(
             root,
             parameters,
             ended=lambda ids: ended(ids, parameters, self._decoder()),
-            new_branch=self.new_branch,
+            new_branch=partial(self._branch, draft),
             vocabulary=self.tokenizer,
+            draft_context=draft.config.context_length if draft else None,
         )
         lines = range(parameters.num_return_sequences or 1)
         answers = [Answer(parameters, self._decoder()) for _ in lines]
-        return Running(index, task, request.strategy or strategy(parameters), answers)
+        return Running(index, task, chosen, answers)
+
+    def _drafting(self, request: Request, prompt_length: int) -> LanguageModel | None:
+        """The model that guesses for a request, if there is one."""
+        layers = request.parameters.assistant_early_exit
+        request.parameters.check_drafting(bool(request.draft or layers))
+        if layers:
+            if layers not in self._exits:
+                self._exits[layers] = self.model.early_exit(layers)
+            return self._exits[layers]
+        if request.draft is None:
+            return None
+        if request.draft not in self._agreeing:
+            check_same_tokens(self, request.draft)
+            self._agreeing.add(request.draft)
+        room = request.draft.model.config.context_length
+        if prompt_length > room:
+            reason = f"its context of {room} tokens does not hold the prompt of {prompt_length}"
+            raise ParameterError("draft", reason)
+        return request.draft.model
+
+    def _branch(
+        self, drafting: LanguageModel | None, ids: Sequence[int] = (), *, draft: bool = False
+    ) -> Branch:
+        if not draft:
+            return self.new_branch(ids)
+        assert drafting
+        return Branch(ids, drafting.new_cache(), drafting)
 
     def step(self, running: Sequence[Running]) -> list[Event]:
         """One pass for all that wait for scores; those that have just started begin."""
@@ -164,20 +206,20 @@ class Engine:
                 request.close()
 
     def _score(self, asked: Sequence[Score]) -> list[list[Scored] | None]:
-        """The answers to what was asked, all from one pass of the model.
+        """The answers to what was asked, all from one pass of each model.
 
         None where a long prompt is only partly fed yet: it goes in chunks, so that the answers
         beside it do not wait for the whole of it.
         """
         most = _CHUNK if len(asked) > 1 else None
-        wanted = [(part, score.rows) for score in asked for part in _segments(score, most)]
-        if not wanted:
-            return [[] for _ in asked]
-        segments = [segment for (_, segment), _ in wanted]
-        logits = self.model.forward(Run(segments))  # [wanted, vocab]
-        counts = [len(s.ids) if s.wanted == "all" else 1 for s in segments]
-        parts = np.split(logits, np.cumsum(counts)[:-1])
-        rows = {id(b): part[-n:] for ((b, _), n), part in zip(wanted, parts, strict=True)}
+        passes: dict[int, list[Part]] = {}
+        for score in asked:
+            for branch, segment in _segments(score, most):
+                passes.setdefault(id(branch.model), []).append((branch, segment))
+        rows: dict[int, Floats] = {}
+        for parts in passes.values():
+            model = parts[0][0].model
+            rows |= _forward(self.model if model is None else model, parts)
         return [_answer(score, rows) for score in asked]
 
 
@@ -202,6 +244,22 @@ def check_context(prompt_length: int, context_length: int) -> None:
         raise ParameterError("prompt", f"{reason} must hold it and at least one more")
 
 
+def check_same_tokens(one: Engine, other: Engine) -> None:
+    """Refuse a draft model whose tokens are not those of the model that checks its guesses."""
+    sizes = [engine.model.config.vocab_size for engine in (one, other)]
+    if sizes[0] != sizes[1]:
+        reason = f"has {sizes[1]} tokens, the model {sizes[0]}; both need the same vocabulary"
+        raise ParameterError("draft", reason)
+    if not one.tokenizer or not other.tokenizer:
+        return
+    ours, theirs = one.tokenizer, other.tokenizer
+    known = min(ours.vocab_size, theirs.vocab_size)
+    for token in range(known):
+        if ours.token_bytes(token) != theirs.token_bytes(token):
+            reason = f"token {token} is another text in the model; both need the same vocabulary"
+            raise ParameterError("draft", reason)
+
+
 def _streams(score: Score) -> Iterator[Branch]:
     """The branches to be scored, each with the second stream that guidance gave it."""
     for branch in score.branches:
@@ -210,28 +268,42 @@ def _streams(score: Score) -> Iterator[Branch]:
             yield branch.beside
 
 
+def _rows(score: Score, branch: Branch) -> int:
+    """How many rows a branch is answered with."""
+    return score.rows + len(branch.drafted)
+
+
+def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Floats]:
+    """One pass: the rows of logits of each branch, by the branch's id."""
+    segments = [segment for _, segment in parts]
+    logits = model.forward(Run(segments))  # [wanted, vocab]
+    counts = [len(s.ids) if s.wanted == "all" else 1 for s in segments]
+    rows = np.split(logits, np.cumsum(counts)[:-1])
+    return {id(branch): some for (branch, _), some in zip(parts, rows, strict=True)}
+
+
 def _answer(score: Score, rows: dict[int, Floats]) -> list[Scored] | None:
     """What was asked for; None while a branch is not wholly fed."""
     if any(branch.unfed for branch in _streams(score)):
         return None
-    return [
-        Scored(rows[id(branch)], rows[id(branch.beside)] if branch.beside else None)
-        for branch in score.branches
-    ]
+
+    def of(branch: Branch) -> Floats:
+        return rows[id(branch)][-_rows(score, branch) :]
+
+    return [Scored(of(b), of(b.beside) if b.beside else None) for b in score.branches]
 
 
-def _segments(score: Score, most: int | None) -> Iterator[tuple[Branch, Segment]]:
+def _segments(score: Score, most: int | None) -> Iterator[Part]:
     """What one pass takes of what is to be scored: all that is unfed, or `most` ids of a branch.
 
     The rows asked for come in one pass, those of all branches together: until the longest of them
     is near its end, the others keep as many ids unfed.
     """
-    streams = list(_streams(score))
-    long = most is not None and any(len(branch.unfed) > most + score.rows for branch in streams)
-    for branch in streams:
-        unfed = branch.unfed
-        assert len(unfed) >= score.rows > 0, "a branch is scored for ids that are fed already"
+    streams = [(branch, branch.unfed, _rows(score, branch)) for branch in _streams(score)]
+    long = most is not None and any(len(unfed) > most + rows for _, unfed, rows in streams)
+    for branch, unfed, rows in streams:
+        assert len(unfed) >= rows > 0, "a branch is scored for ids that are fed already"
         if not long:
-            yield branch, Segment(unfed, branch.cache, "last" if score.rows == 1 else "all")
-        elif part := unfed[: -score.rows][:most]:
+            yield branch, Segment(unfed, branch.cache, "last" if rows == 1 else "all")
+        elif part := unfed[:-rows][:most]:
             yield branch, Segment(part, branch.cache)

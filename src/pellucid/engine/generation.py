@@ -56,8 +56,9 @@ class Generation:
     that made it were made: `ids` and `tokens` keep them, so that the texts of `tokens` joined are
     `text` and what the stop string cut away. `seed` repeats the draws; None where nothing is
     drawn. `score` is what a search ranked the answer by. `alternatives` are the other answers,
-    where several were asked for. `tree` is what a search considered; None where each token was
-    chosen for good.
+    where several were asked for. `tree` is what a search considered, or what was said and what was
+    rejected of guesses; None where each token was chosen for good. `drafted` tokens were guessed,
+    `accepted` of them proved right, each of which saved a pass; None where nothing guesses.
     """
 
     text: str
@@ -69,6 +70,8 @@ class Generation:
     score: float | None = None
     alternatives: tuple[Generation, ...] = ()
     tree: Tree | None = None
+    drafted: int | None = None
+    accepted: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: text, ids, prompt_ids, finish_reason, tokens, seed, score, ..."""
@@ -81,6 +84,8 @@ class Generation:
             "seed": self.seed,
             "score": self.score,
             "alternatives": [other.to_dict() for other in self.alternatives],
+            "drafted": self.drafted,
+            "accepted": self.accepted,
         }
 
 

@@ -87,12 +87,13 @@ class Running:
         events.append(Event(self.index, shown.text, shown.token, generation, line=line))
 
     def _generation(self) -> Generation:
-        first, *others = (self._of(answer) for answer in self._answers)
+        first, *others = (self._of(*numbered) for numbered in enumerate(self._answers))
         tree = self.task.tree if len(self.task.tree.nodes) > 1 else None
         return replace(first, alternatives=tuple(others), tree=tree)
 
-    def _of(self, answer: Answer) -> Generation:
+    def _of(self, line: int, answer: Answer) -> Generation:
         assert answer.finish_reason
+        drafts = self.task.drafts.get(line)
         return Generation(
             text=answer.text,
             ids=tuple(token.id for token in answer.tokens),
@@ -101,6 +102,8 @@ class Running:
             tokens=tuple(answer.tokens),
             seed=self.task.parameters.seed,
             score=answer.score,
+            drafted=drafts.drafted if drafts else None,
+            accepted=drafts.accepted if drafts else None,
         )
 
     def _step(self, sent: list[Scored] | bool | None) -> Score | Say | Begin | None:

@@ -40,6 +40,28 @@ class Model:
         """Bind and place a checkpoint that is described already. Raises as `open`."""
         return cls(config, load_weights(bind(checkpoint, config), config, backend), backend)
 
+    def early_exit(self, layers: int) -> Model:
+        """The first `layers` alone, before the final norm and the output matrix: a cheap guesser.
+
+        Weights are shared, caches are not (Elhoushi et al. 2024, arXiv:2404.16710, who train models
+        for it). Raises ParameterError unless there are more layers than that.
+        """
+        whole = self.config.layers
+        if not 1 <= layers < whole:
+            reason = f"must be 1 to {whole - 1}, not {layers}: the model has {whole} layers"
+            raise ParameterError("assistant_early_exit", reason)
+        experts = self.config.experts
+        config = replace(
+            self.config,
+            layers=layers,
+            rope=self.config.rope[:layers],
+            window=self.config.window[:layers],
+            experts=experts and replace(experts, layers=experts.layers[:layers]),
+        )
+        return Model(
+            config, replace(self.weights, layers=self.weights.layers[:layers]), self.backend
+        )
+
     def new_cache(self) -> KeyValues:
         """An empty cache for one sequence."""
         return self.backend.cache(self.config)

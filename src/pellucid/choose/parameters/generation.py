@@ -16,6 +16,7 @@ from pellucid.choose.parameters.penalties import Penalties
 from pellucid.choose.parameters.sampling import Sampling
 from pellucid.choose.parameters.search import Search
 from pellucid.choose.parameters.shaping import Shaping
+from pellucid.choose.parameters.speculation import Speculation
 from pellucid.choose.parameters.steering import Steering
 from pellucid.choose.parameters.table import Parameter
 from pellucid.choose.parameters.tokens import Tokens
@@ -36,6 +37,7 @@ GROUPS = (
     Steering,
     Order,
     Search,
+    Speculation,
     Account,
 )  # in the order of the help
 
@@ -43,6 +45,7 @@ GROUPS = (
 @dataclass(frozen=True, repr=False)
 class GenerationParameters(
     Account,
+    Speculation,
     Search,
     Order,
     Steering,

@@ -9,7 +9,9 @@ from pellucid.choose.strategies.best_of import best_of_n
 from pellucid.choose.strategies.constrained import constrained_beam_search
 from pellucid.choose.strategies.diverse import diverse_beam_search
 from pellucid.choose.strategies.sampling import sample
+from pellucid.choose.strategies.speculative import speculate
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps, Strategy
+from pellucid.errors import ParameterError
 
 # The parameter that asks for a strategy, and the strategy; nothing asked means `sample`.
 STRATEGIES: dict[str, Strategy] = {
@@ -18,13 +20,34 @@ STRATEGIES: dict[str, Strategy] = {
     "num_beam_groups": diverse_beam_search,
     "num_beams": beam_search,
     "best_of": best_of_n,
+    "prompt_lookup_num_tokens": speculate,
+    "assistant_early_exit": speculate,
 }
 
 
-def strategy(parameters: GenerationParameters) -> Strategy:
-    """The strategy that these parameters ask for."""
-    asked = (chosen for name, chosen in STRATEGIES.items() if parameters.acts(name))
-    return next(asked, sample)
+def strategy(parameters: GenerationParameters, draft: bool = False) -> Strategy:
+    """The strategy that these parameters ask for, or a `draft` model beside them.
+
+    Raises ParameterError where guessing is asked for beside another strategy, or in two ways.
+    """
+    asked = {name: chosen for name, chosen in STRATEGIES.items() if parameters.acts(name)}
+    if draft:
+        asked["draft"] = speculate
+    for name, chosen in asked.items():
+        if chosen is speculate and len(asked) > 1:
+            other = next(other for other in asked if other != name)
+            raise ParameterError(name, f"excludes {other}: give one of the two")
+    return next(iter(asked.values()), sample)
 
 
-__all__ = ["STRATEGIES", "Begin", "Say", "Score", "Steps", "Strategy", "sample", "strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Begin",
+    "Say",
+    "Score",
+    "Steps",
+    "Strategy",
+    "sample",
+    "speculate",
+    "strategy",
+]

@@ -32,7 +32,10 @@ class Picker:
 
     def pick(self, branch: Branch, scored: Scored, row: int = -1) -> Say:
         """The next token of a branch, by a row of what the model says of it."""
-        steps = self.steps(branch, scored, row)
+        return self.choose(self.steps(branch, scored, row))
+
+    def choose(self, steps: list[tuple[str, Candidates]]) -> Say:
+        """The likeliest of what these steps leave, or a draw from it."""
         last = steps[-1][1]
         uniform = self.draws.uniform() if self.draws else None
         token = draw(last, uniform) if uniform is not None else last.likeliest

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pellucid.choose.branch import Branch
+from pellucid.choose.strategies.lines import together
 from pellucid.choose.strategies.picker import Picker
 from pellucid.choose.strategies.steps import Score, Steps
-from pellucid.choose.task import Task
+from pellucid.choose.task import Scored, Task
 
 
 def sample(task: Task) -> Steps:
@@ -20,13 +22,15 @@ def side_by_side(task: Task, count: int) -> Steps:
     task.chain.follow(task.root, task)
     (scored,) = yield Score([task.root])
     branches = [task.root, *(task.root.fork() for _ in range(count - 1))]
-    pickers = [Picker(task, line) for line in range(count)]
-    growing = dict.fromkeys(range(count), scored)
-    while growing:
-        for line, scored in list(growing.items()):
-            say = pickers[line].pick(branches[line], scored)
-            branches[line].append(say.token)
-            if (yield say):
-                del growing[line]
-        answers = yield Score([branches[line] for line in growing])
-        growing = dict(zip(growing, answers, strict=True))
+    lines = [_grow(branch, Picker(task, i), scored) for i, branch in enumerate(branches)]
+    yield from together(lines)
+
+
+def _grow(branch: Branch, picker: Picker, scored: Scored) -> Steps:
+    """One line, token by token."""
+    while True:
+        say = picker.pick(branch, scored)
+        branch.append(say.token)
+        if (yield say):
+            return
+        (scored,) = yield Score([branch])

@@ -22,8 +22,8 @@ from pellucid.choose.task import Task
 class Score:
     """Asks for the logits that follow each branch; each must have unfed ids.
 
-    `rows` of them: the last is what follows the whole branch, with what is drafted, those before it
-    what followed its last ids.
+    `rows` of them: the last is what follows the whole branch, those before it what followed its
+    last ids. Each drafted token has a row more.
     """
 
     branches: Sequence[Branch]
