@@ -14,6 +14,15 @@ from pellucid.errors import ParameterError
 
 HUGE = 10**5000  # more digits than str() will write
 
+
+def doubled(times: int) -> dict[str, object]:
+    """A schema of few objects, whose text would have 2**times parts."""
+    schema: dict[str, object] = {}
+    for _ in range(times):
+        schema = {"anyOf": [schema, schema]}
+    return schema
+
+
 REFUSED = [
     # numbers
     ({"temperature": -0.1}, "temperature: must be at least 0 and at most 1e+06, not -0.1"),
@@ -181,6 +190,27 @@ REFUSED = [
     ({"watermarking_config": {"hashing_key": 2**63}}, "hashing_key: must be a whole number from 0"),
     ({"watermarking_config": {"seeding_scheme": "x"}}, "must be lefthash or selfhash, not 'x'"),
     ({"renormalize_logits": 1}, "renormalize_logits: must be True or False, not 1"),
+    # the form of the answer
+    ({"json_schema": 5}, "json_schema: must be a JSON schema, which is an object, not 5"),
+    ({"json_schema": "[1]"}, "json_schema: must be a JSON schema, which is an object, not [1]"),
+    ({"json_schema": "{"}, "json_schema: is no JSON: Expecting property name"),
+    ({"json_schema": '{"maximum": NaN}'}, "json_schema: NaN is no JSON"),
+    ({"json_schema": {"maximum": float("inf")}}, "json_schema: is no JSON"),
+    ({"json_schema": {"const": {1, 2}}}, "json_schema: is no JSON: it holds {1, 2}"),
+    ({"json_schema": '{"a":' * 10_000}, "json_schema: is nested too deep"),
+    ({"json_schema": " " * 10**6}, "json_schema: a text has 1000000 characters; at most 65536"),
+    ({"json_schema": doubled(60)}, "json_schema: has more than 65536 characters"),
+    ({"regex": b"a"}, "regex: must be a text, not b'a'"),
+    ({"regex": "a" * 65537}, "regex: a text has 65537 characters; at most 65536 are allowed"),
+    ({"grammar": ["a"]}, "grammar: must be a text, not ['a']"),
+    ({"choice": []}, "choice: an empty list has no effect; leave it out"),
+    ({"choice": ["a", ""]}, "choice: an empty text is no answer to choose"),
+    ({"choice": ["a", 1]}, "choice: must be a text, not 1"),
+    ({"choice": ["a"] * 1001}, "choice: a list may have at most 1000 values"),
+    ({"choice": ["a" * 60_000, "b" * 6_000]}, "choice: the texts have more than 65536 characters"),
+    ({"choice": "a", "regex": "b"}, "regex: excludes choice: give one of the two"),
+    ({"json_schema": {}, "grammar": "start: /a/"}, "json_schema: excludes grammar: give one of"),
+    ({"choice": ["yes", "oh"], "stop": ["e", "h"]}, "choice: every text holds a stop text, so"),
     # names
     ({"top_kk": 5}, "top_kk: no such parameter; did you mean top_k?"),
     ({"max_tokens": 5}, "max_tokens: no such parameter; did you mean max_new_tokens?"),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.model.cache import Cache
 from pellucid.model.run import Run
+from pellucid.tokens.guide import Guide
 
 Floats = npt.NDArray[np.float32]
 VOCAB = 256
@@ -117,6 +118,13 @@ class ByteTokenizer:
 
     def token_bytes(self, token_id: int) -> bytes:
         return bytes([token_id])
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id == END
+
+    @cached_property
+    def guide(self) -> Guide:
+        return Guide(self)
 
     def stream(self) -> ByteDecoder:
         return ByteDecoder()

@@ -14,6 +14,7 @@ from pellucid.choose.chain import Chain
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.tree import Tree
 from pellucid.choose.vocabulary import Ids
+from pellucid.tokens.guide import Guide
 from pellucid.weights.tensor import Floats
 
 
@@ -33,6 +34,10 @@ class Vocabulary(Protocol):
 
     def token_bytes(self, token_id: int) -> bytes:
         """What a token stands for."""
+
+    @property
+    def guide(self) -> Guide:
+        """What a constraint has to know of the tokens; made once."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pellucid.choose.parameters import PARAMETERS, Parameter, parameters
 from pellucid.choose.parameters.forced import Forced
 from pellucid.choose.parameters.names import Names
 from pellucid.choose.parameters.phrases import Biases, Decay, PhraseBiases, Phrases
+from pellucid.choose.parameters.sources import Choices, JsonSchema, Source
 from pellucid.choose.parameters.speculation import Speculation
 from pellucid.choose.parameters.values import (
     Choice,
@@ -26,6 +27,7 @@ from pellucid.choose.parameters.values import (
 )
 from pellucid.choose.parameters.watermark import Watermarking
 from pellucid.cli.options import load
+from pellucid.cli.sources import SOURCE
 from pellucid.cli.spelling import BIAS, FORCED, PAIR, PHRASE, PHRASE_BIAS, SETTINGS, flag_or
 from pellucid.cli.wording import as_typed
 
@@ -85,7 +87,8 @@ def generation(options: dict[str, Any]) -> dict[str, Any]:
 
 def _help(row: Parameter) -> str:
     again = "; may be given several times" if type(row.kind) in _SEVERAL else ""
-    return as_typed(f"{row.doc[0].upper()}{row.doc[1:]}{again}.", PARAMETERS)
+    text = as_typed(row.doc, PARAMETERS)
+    return f"{text[0].upper()}{text[1:]}{again}."
 
 
 # How click reads a value of each kind; the table checks its range.
@@ -95,12 +98,15 @@ _ONCE: dict[type, dict[str, Any]] = {
     Integer: {"type": int, "metavar": "N"},
     Id: {"type": int, "metavar": "ID"},
     Text: {"metavar": "TEXT"},
+    Source: {"type": SOURCE},
+    JsonSchema: {"type": SOURCE},
     Names: {"metavar": "NAME;NAME"},
     Decay: {"type": PAIR},
     Watermarking: {"type": SETTINGS},
 }
 _SEVERAL: dict[type, dict[str, Any]] = {
     Texts: {"metavar": "TEXT"},
+    Choices: {"metavar": "TEXT"},
     Ids: {"type": int, "metavar": "ID"},
     Phrases: {"type": PHRASE},
     Forced: {"type": FORCED},

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pellucid.errors import TextError, UnsupportedError
+from pellucid.tokens.guide import Guide
 from pellucid.tokens.library import Encoded, Library, Spans
 from pellucid.tokens.merges import Rank, Split
 from pellucid.tokens.spelling import Spelling, byte_letters, byte_level
@@ -201,6 +202,11 @@ class Tokenizer:
             return frozenset()
         letters = byte_letters().items()
         return frozenset(byte for letter, byte in letters if self.library.id_of(letter) is None)
+
+    @cached_property
+    def guide(self) -> Guide:
+        """What a grammar has to know of the tokens, to tell which of them may follow."""
+        return Guide(self)
 
     def split(self, text: str, *, parse_special: bool = False) -> list[Split]:
         """How each word of the text was split, merge by merge, by our own plain BPE, whose

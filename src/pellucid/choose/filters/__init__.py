@@ -5,6 +5,7 @@ A file here is a group of filters with its `ROWS`; the orders in which they are 
 """
 
 from pellucid.choose.filters import (
+    constraints,
     cutoffs,
     distribution,
     diversity,
@@ -24,6 +25,7 @@ from pellucid.choose.filters import (
 from pellucid.choose.filters.filter import Context, Filter
 
 _GROUPS = (
+    constraints,
     cutoffs,
     distribution,
     diversity,

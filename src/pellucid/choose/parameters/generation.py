@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
+from pellucid.choose.parameters.constraints import Constraints
 from pellucid.choose.parameters.distribution import Distribution
 from pellucid.choose.parameters.dry import Dry
 from pellucid.choose.parameters.lengths import Lengths
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUPS = (
     Lengths,
+    Constraints,
     Penalties,
     Dry,
     Tokens,
@@ -55,6 +57,7 @@ class GenerationParameters(
     Tokens,
     Dry,
     Penalties,
+    Constraints,
     Lengths,
 ):
     """How a text is to be continued. None means not given; nothing given means greedy.
@@ -73,6 +76,7 @@ class GenerationParameters(
         _check_needs(self)
         _check_mirostat(self)
         self.check_lengths()
+        self.check_constraints(self.stop or ())
         self.check_negative()
         self.check_search(self.sampling)
         self.check_order()
@@ -137,6 +141,9 @@ class GenerationParameters(
         ends = tuple(sorted({*(self.stop_token_ids or ()), *end_ids}))
         if least and not ends and not self.stop:
             raise ParameterError(name, "has no effect: nothing but the length ends this answer")
+        if self.constraint and not ends:
+            reason = "needs a token that ends the answer, and this model has none"
+            raise ParameterError(self.constraint, f"{reason}; give stop_token_ids")
         if self.exponential_decay_length_penalty and not ends:
             name = "exponential_decay_length_penalty"
             raise ParameterError(name, "has no effect: no token ends this answer")

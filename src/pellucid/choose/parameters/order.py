@@ -17,6 +17,7 @@ from pellucid.errors import ParameterError
 ORDERS: dict[str, tuple[str, ...]] = {
     "transformers": (
         "guidance_scale",
+        "constraint",
         "logit_bias",
         "sequence_bias",
         "diversity_penalty",
@@ -52,6 +53,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
     "llama.cpp": (
         "guidance_scale",
+        "constraint",
         "logit_bias",
         "sequence_bias",
         "diversity_penalty",
@@ -87,6 +89,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
     "vllm": (
         "guidance_scale",
+        "constraint",
         "allowed_token_ids",
         "bad_words_ids",
         "suppress_tokens",
