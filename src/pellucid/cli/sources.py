@@ -1,0 +1,34 @@
+"""A text that is typed, or that stands in a file: `@schema.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pellucid.choose.parameters.sources import LONGEST
+
+
+class Source(click.ParamType[str]):
+    """A text; after an `@` the name of a file that holds it, in UTF-8, and `@-` is stdin."""
+
+    name = "TEXT|@FILE"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What the help shows."""
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text. Of a long file only so much is read as shows that it is too long."""
+        if not value.startswith("@"):
+            return str(value)
+        try:
+            with click.open_file(value[1:], encoding="utf-8") as file:
+                return str(file.read(LONGEST + 1))
+        except OSError as error:
+            self.fail(f"{value[1:]!r} cannot be read: {error.strerror}", param, ctx)
+        except UnicodeDecodeError:
+            self.fail(f"{value[1:]!r} is not UTF-8", param, ctx)
+
+
+SOURCE = Source()
