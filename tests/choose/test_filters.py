@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
 from pellucid.choose.filters import FILTERS
 from pellucid.choose.parameters import PARAMETERS, parameters
+from pellucid.choose.parameters.order import ORDERS
 from pellucid.errors import ParameterError
 
 from .logits import KINDS, NOTHING, apply, context, logits, run, tied
@@ -139,25 +142,49 @@ def test_every_parameter_that_filters_is_a_row_of_the_table() -> None:
     assert all(row.doc.endswith(".") for row in FILTERS.values())
 
 
+# transformers' processors, and the parameter that asks for each, with a value.
+PROCESSORS: dict[str, tuple[str, Any]] = {
+    "UnbatchedClassifierFreeGuidanceLogitsProcessor": ("guidance_scale", 2.0),
+    "SequenceBiasLogitsProcessor": ("sequence_bias", [[[5], 1.0]]),
+    "EncoderRepetitionPenaltyLogitsProcessor": ("encoder_repetition_penalty", 0.5),
+    "RepetitionPenaltyLogitsProcessor": ("repetition_penalty", 0.5),
+    "NoRepeatNGramLogitsProcessor": ("no_repeat_ngram_size", 2),
+    "EncoderNoRepeatNGramLogitsProcessor": ("encoder_no_repeat_ngram_size", 2),
+    "NoBadWordsLogitsProcessor": ("bad_words_ids", [[5]]),
+    "MinNewTokensLengthLogitsProcessor": ("min_new_tokens", 3),
+    "ForcedBOSTokenLogitsProcessor": ("forced_bos_token_id", 5),
+    "ForcedEOSTokenLogitsProcessor": ("forced_eos_token_id", 5),
+    "ExponentialDecayLengthPenalty": ("exponential_decay_length_penalty", (5, 1.5)),
+    "SuppressTokensLogitsProcessor": ("suppress_tokens", [6]),
+    "SuppressTokensAtBeginLogitsProcessor": ("begin_suppress_tokens", [6]),
+    "TemperatureLogitsWarper": ("temperature", 0.5),
+    "TopHLogitsWarper": ("top_h", 0.5),
+    "TopKLogitsWarper": ("top_k", 5),
+    "TopPLogitsWarper": ("top_p", 0.5),
+    "MinPLogitsWarper": ("min_p", 0.5),
+    "TypicalLogitsWarper": ("typical_p", 0.5),
+    "EpsilonLogitsWarper": ("epsilon_cutoff", 0.5),
+    "EtaLogitsWarper": ("eta_cutoff", 0.5),
+    "WatermarkLogitsProcessor": ("watermarking_config", {"bias": 1.0}),
+    "LogitNormalization": ("renormalize_logits", True),
+}
+
+
 def test_the_chain_runs_in_the_order_of_transformers() -> None:
     from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-    names = {
-        "RepetitionPenaltyLogitsProcessor": "repetition_penalty",
-        "MinNewTokensLengthLogitsProcessor": "min_new_tokens",
-        "TemperatureLogitsWarper": "temperature",
-        "TopKLogitsWarper": "top_k",
-        "TopPLogitsWarper": "top_p",
-        "MinPLogitsWarper": "min_p",
-        "TypicalLogitsWarper": "typical_p",
-    }
-    given = dict.fromkeys(names.values(), 0.5) | {"top_k": 5, "min_new_tokens": 3}
+    given = dict(PROCESSORS.values())
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=20))
-    config = GenerationConfig(**given, do_sample=True, eos_token_id=4)
+    config = GenerationConfig(**given, do_sample=True, eos_token_id=4, max_length=20)
     config._eos_token_tensor = torch.tensor([4])
-    theirs = model._get_logits_processor(config, input_ids_seq_length=2, device="cpu")
+    prompt = torch.tensor([[1, 2]])
+    theirs = model._get_logits_processor(config, 2, encoder_input_ids=prompt, device="cpu")
     ours = Chain(parameters(**given)).filters
-    assert [row.name for row in ours] == [names[type(p).__name__] for p in theirs]
+    assert [row.name for row in ours] == [PROCESSORS[type(p).__name__][0] for p in theirs]
+
+
+def test_every_filter_has_a_place_in_every_order() -> None:
+    assert all(set(order) == set(FILTERS) for order in ORDERS.values())
 
 
 def test_the_chain_shows_what_each_filter_leaves() -> None:

@@ -86,8 +86,8 @@ def test_allowed_tokens_alone_are_left(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("logit_bias", {3: 2.0, 150: 1.0}), ("allowed_token_ids", [3, 150]),
-     ("suppress_tokens", [3, 150]), ("sequence_bias", {(3,): 2.0, (150,): 1.0}),
+    [("logit_bias", {150: 1.0, 3: 2.0}), ("allowed_token_ids", [3, 150]),
+     ("suppress_tokens", [3, 150]), ("sequence_bias", {(150,): 1.0, (3,): 2.0}),
      ("bad_words_ids", [[3], [150]]), ("no_repeat_ngram_size", 1),
      ("encoder_repetition_penalty", 2.0), ("guidance_scale", 2.0), ("eta_cutoff", 0.1)],
 )  # fmt: skip
