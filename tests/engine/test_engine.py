@@ -28,7 +28,9 @@ from .toy import (
     greedy_after,
     logits_after,
     probs_after,
+    residual_after,
     spelling,
+    unembedded,
 )
 
 
@@ -421,6 +423,63 @@ def test_a_strategy_may_ask_for_what_followed_its_last_ids_too(engine: Engine) -
         yield Say(65, 1.0, 1, 1.0)
 
     assert engine.generate([Request([1, 2, 3, 4], strategy=watched)])[0].text == "A"
+
+
+def test_a_strategy_may_watch_the_forward_and_leave_it_early(model: ToyModel) -> None:
+    """In company as alone, however long the prompt is: what is watched comes in one pass."""
+    long = [1 + i % 200 for i in range(600)]
+    engine = Engine(ToyModel(ToyConfig(context_length=2000)))
+
+    def watching(task: Task) -> Steps:
+        root, twin = task.root, task.root.fork()
+        prompt = tuple(root.ids)
+        site = "layers.3.resid_post"
+        answers = yield Score([root, twin], watch=(site,), exits=(0, 2))
+        for scored in answers:
+            truth = [residual_after(prompt[: n + 1], site) for n in range(len(prompt))]
+            np.testing.assert_array_equal(scored.seen[site], truth)
+            early = [residual_after(prompt, place) for place in ("embed", "layers.1.resid_post")]
+            np.testing.assert_array_equal(scored.exits, unembedded(np.stack(early)))
+        twin.append(9)
+        (scored,) = yield Score([twin], exits=(1,))
+        one = residual_after((*prompt, 9), "layers.0.resid_post")
+        np.testing.assert_array_equal(scored.exits, unembedded(one[np.newaxis]))
+        yield Say(65, 1.0, 1, 1.0)
+
+    def plain(task: Task) -> Steps:
+        (scored,) = yield Score([task.root])
+        assert (scored.seen, scored.exits) == ({}, None)
+        yield Say(66, 1.0, 1, 1.0)
+
+    alone = engine.generate([Request(long, strategy=watching)])
+    several = [
+        Request(long, strategy=watching),
+        Request(long, strategy=plain),
+        Request([5], strategy=watching),
+    ]
+    assert [answer.ids for answer in (*alone, *engine.generate(several))] == [
+        (65,),
+        (65,),
+        (66,),
+        (65,),
+    ]
+
+
+def test_an_exit_that_is_no_number_ends_its_request_alone(
+    monkeypatch: pytest.MonkeyPatch, model: ToyModel
+) -> None:
+    monkeypatch.setattr(
+        model, "unembed", lambda rows: np.full((len(rows), VOCAB), np.nan), raising=False
+    )
+
+    def leaving(task: Task) -> Steps:
+        yield Score([task.root], exits=(1,))
+
+    engine = Engine(model, ByteTokenizer())
+    running = [engine.start(Request([1, 2], strategy=leaving)), engine.start(request([3]), 1)]
+    events = [event for _ in range(2) for event in engine.step(running)]
+    assert [event.index for event in events if event.error] == [0]
+    assert running[1].asked
 
 
 def test_a_draft_is_verified_in_one_pass_and_changes_nothing(model: ToyModel) -> None:

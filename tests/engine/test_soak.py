@@ -54,6 +54,7 @@ class Faulty:
         self.config = model.config
         self.new_cache = model.new_cache
         self.early_exit = model.early_exit
+        self.unembed = model.unembed
         self._model = model
         self._dice = dice
 

@@ -19,6 +19,7 @@ from pellucid.tokens.guide import Guide
 
 Floats = npt.NDArray[np.float32]
 VOCAB = 256
+HIDDEN = 8
 END = 0
 
 
@@ -27,6 +28,19 @@ def logits_after(ids: tuple[int, ...], scale: float = 2.0) -> Floats:
     """What the toy model computes for these ids, `[vocab]`."""
     logits = np.random.default_rng(ids).normal(scale=scale, size=VOCAB)
     return logits.astype(np.float32)
+
+
+@cache
+def residual_after(ids: tuple[int, ...], site: str) -> Floats:
+    """What the toy model has at a site when it has read these ids, `[HIDDEN]`."""
+    random = np.random.default_rng((*ids, *site.encode()))
+    return random.normal(size=HIDDEN).astype(np.float32)
+
+
+def unembedded(rows: Floats) -> Floats:
+    """The toy model's logits of residual rows, `[n, vocab]`; each row is computed alone."""
+    matrix = np.random.default_rng(7).normal(size=(HIDDEN, VOCAB)).astype(np.float32)
+    return np.stack([row @ matrix for row in rows])
 
 
 def probs_after(ids: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -68,8 +82,8 @@ class ToyModel:
     """Keeps the ids themselves as keys and values, in real caches.
 
     `passes` records the lengths of the segments of each pass, `rows` how many rows of logits it
-    computed. `spoil` may replace logits, or
-    raise, given the ids that they follow.
+    computed. `spoil` may replace logits, or raise, given the ids that they follow. Every site that
+    is watched is of `HIDDEN` numbers.
     """
 
     config: ToyConfig = field(default_factory=ToyConfig)
@@ -92,7 +106,7 @@ class ToyModel:
     def forward(self, run: Run, /) -> Floats:
         self.passes.append([len(segment.ids) for segment in run.segments])
         rows = []
-        for segment in run.segments:
+        for segment, seen in zip(run.segments, run.seen, strict=True):
             assert segment.cache is not None
             new = np.array(segment.ids, np.int64).reshape(-1, 1, 1)
             held, _ = segment.cache.write(0, new, new)
@@ -100,11 +114,17 @@ class ToyModel:
             first = len(ids) - len(new) + 1 if segment.wanted == "all" else len(ids)
             prefixes = [ids[:length] for length in range(first, len(ids) + 1)]
             rows += [self.spoil(prefix, logits_after(prefix)) for prefix in prefixes]
+            fed = [ids[: n + 1] for n in range(len(ids) - len(new), len(ids))]
+            for site in segment.watch:
+                seen[site] = np.stack([residual_after(prefix, site) for prefix in fed])
         for segment in run.segments:
             assert segment.cache is not None
             segment.cache.advance(len(segment.ids))
         self.rows.append(len(rows))
         return np.stack(rows)
+
+    def unembed(self, rows: Floats, /) -> Floats:
+        return unembedded(rows)
 
 
 class ByteTokenizer:

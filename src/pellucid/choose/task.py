@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -89,13 +89,17 @@ class Scored:
     """What the model says of a branch: the logits after its last ids, `[rows, vocab]` float32.
 
     The last row is what follows the whole branch. `beside` is the same of the branch's second
-    stream, where guidance gave it one.
+    stream, where guidance gave it one. `seen` are the rows of what was watched, by site: one for
+    each id of the branch that was fed; `exits` the logits of earlier layers, `[exits, vocab]`, of
+    the last id.
     """
 
     logits: Floats
     beside: Floats | None = None
+    seen: Mapping[str, Floats] = field(default_factory=dict)
+    exits: Floats | None = None
 
     @property
     def streams(self) -> list[Floats]:
-        """The logits of all streams."""
-        return [self.logits] if self.beside is None else [self.logits, self.beside]
+        """The logits of all streams, and of all exits."""
+        return [rows for rows in (self.logits, self.beside, self.exits) if rows is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -19,6 +19,7 @@ from pellucid.engine.answer import Answer, ended
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.running import Running
 from pellucid.errors import ParameterError
+from pellucid.model import sites
 from pellucid.model.cache import KeyValues
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
@@ -57,6 +58,10 @@ class LanguageModel(Protocol):
 
     def forward(self, run: Run, /) -> Floats:
         """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows."""
+        ...
+
+    def unembed(self, rows: Floats, /) -> Floats:
+        """The logits of residual rows: `[n, hidden]` -> `[n, vocab]`."""
         ...
 
     def early_exit(self, layers: int, /) -> LanguageModel:
@@ -216,11 +221,36 @@ class Engine:
         for score in asked:
             for branch, segment in _segments(score, most):
                 passes.setdefault(id(branch.model), []).append((branch, segment))
-        rows: dict[int, Floats] = {}
+        told: dict[int, Scored] = {}
         for parts in passes.values():
-            model = parts[0][0].model
-            rows |= _forward(self.model if model is None else model, parts)
-        return [_answer(score, rows) for score in asked]
+            told |= _forward(self._model_of(parts[0][0]), parts)
+        return [self._answer(score, told) for score in asked]
+
+    def _model_of(self, branch: Branch) -> LanguageModel:
+        model: LanguageModel = self.model if branch.model is None else branch.model
+        return model
+
+    def _answer(self, score: Score, told: dict[int, Scored]) -> list[Scored] | None:
+        """What was asked for; None while a branch is not wholly fed."""
+        if any(branch.unfed for branch in _streams(score)):
+            return None
+
+        def logits(branch: Branch) -> Floats:
+            return told[id(branch)].logits[-_rows(score, branch) :]
+
+        exits = self._early(score, [told[id(branch)].seen for branch in score.branches])
+        return [
+            Scored(logits(b), logits(b.beside) if b.beside else None, told[id(b)].seen, early)
+            for b, early in zip(score.branches, exits, strict=True)
+        ]
+
+    def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats | None]:
+        """The logits of earlier layers after each branch, `[exits, vocab]`; all made together."""
+        if not score.exits or not seen:
+            return [None] * len(seen)
+        last = [of[sites.residual(layers)][-1] for of in seen for layers in score.exits]
+        model = self._model_of(score.branches[0])
+        return list(np.split(model.unembed(np.stack(last)), len(seen)))
 
 
 def checked_ids(name: str, ids: Iterable[int], vocab_size: int) -> list[int]:
@@ -273,37 +303,33 @@ def _rows(score: Score, branch: Branch) -> int:
     return score.rows + len(branch.drafted)
 
 
-def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Floats]:
-    """One pass: the rows of logits of each branch, by the branch's id."""
+def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Scored]:
+    """One pass: the rows of logits of each branch and what it watched, by the branch's id."""
     segments = [segment for _, segment in parts]
-    logits = model.forward(Run(segments))  # [wanted, vocab]
+    run = Run(segments)
+    logits = model.forward(run)  # [wanted, vocab]
     counts = [len(s.ids) if s.wanted == "all" else 1 for s in segments]
     rows = np.split(logits, np.cumsum(counts)[:-1])
-    return {id(branch): some for (branch, _), some in zip(parts, rows, strict=True)}
-
-
-def _answer(score: Score, rows: dict[int, Floats]) -> list[Scored] | None:
-    """What was asked for; None while a branch is not wholly fed."""
-    if any(branch.unfed for branch in _streams(score)):
-        return None
-
-    def of(branch: Branch) -> Floats:
-        return rows[id(branch)][-_rows(score, branch) :]
-
-    return [Scored(of(b), of(b.beside) if b.beside else None) for b in score.branches]
+    return {
+        id(branch): Scored(some, seen=seen)
+        for (branch, _), some, seen in zip(parts, rows, run.seen, strict=True)
+    }
 
 
 def _segments(score: Score, most: int | None) -> Iterator[Part]:
     """What one pass takes of what is to be scored: all that is unfed, or `most` ids of a branch.
 
     The rows asked for come in one pass, those of all branches together: until the longest of them
-    is near its end, the others keep as many ids unfed.
+    is near its end, the others keep as many ids unfed. What is watched comes in one pass whole.
     """
+    most = None if score.watch else most
+    watch = (*score.watch, *map(sites.residual, score.exits))
     streams = [(branch, branch.unfed, _rows(score, branch)) for branch in _streams(score)]
     long = most is not None and any(len(unfed) > most + rows for _, unfed, rows in streams)
     for branch, unfed, rows in streams:
         assert len(unfed) >= rows > 0, "a branch is scored for ids that are fed already"
         if not long:
-            yield branch, Segment(unfed, branch.cache, "last" if rows == 1 else "all")
+            asked = watch if branch in score.branches else ()  # a second stream is not
+            yield branch, Segment(unfed, branch.cache, "last" if rows == 1 else "all", asked)
         elif part := unfed[:-rows][:most]:
             yield branch, Segment(part, branch.cache)

@@ -111,6 +111,15 @@ def wanted(name: str) -> bool:
     return name in ("final_norm", "logits")
 
 
+def residual(layers: int) -> str:
+    """The site of the residual after so many layers.
+
+    >>> residual(0), residual(3)
+    ('embed', 'layers.2.resid_post')
+    """
+    return f"layers.{layers - 1}.resid_post" if layers else "embed"
+
+
 def names(config: ModelConfig) -> list[str]:
     """All sites of a model, in the order in which they are computed."""
     inside = [

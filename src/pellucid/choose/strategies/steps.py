@@ -23,11 +23,15 @@ class Score:
     """Asks for the logits that follow each branch; each must have unfed ids.
 
     `rows` of them: the last is what follows the whole branch, those before it what followed its
-    last ids. Each drafted token has a row more.
+    last ids. Each drafted token has a row more. `watch` names sites of the forward (`model.sites`)
+    whose rows are wanted too, of all ids that this feeds; `exits` are numbers of layers: what the
+    logits would be if the model, one of all branches then, ended after so many (0: its embedding).
     """
 
     branches: Sequence[Branch]
     rows: int = 1
+    watch: tuple[str, ...] = ()
+    exits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
