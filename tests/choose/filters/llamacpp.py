@@ -73,10 +73,10 @@ class Chain:
         data = records.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token_data))
         array = llama_cpp.llama_token_data_array(data, len(logits), -1, False)
         llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))
-        left = [array.data[i] for i in range(array.size)]
+        kept = ctypes.cast(array.data, ctypes.POINTER(ctypes.c_byte))  # may begin further on
+        left = np.ctypeslib.as_array(kept, (array.size * _RECORD.itemsize,)).view(_RECORD)
         scores = np.full(len(logits), -np.inf, np.float32)
-        for each in left:
-            scores[each.id] = each.logit
+        scores[left["id"]] = left["logit"]
         chosen = array.selected
         return scores, (int(array.data[chosen].id) if chosen >= 0 else None)
 

@@ -18,7 +18,7 @@ import pytest
 from pellucid.choose.branch import Branch
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
-from pellucid.choose.draw import Draws
+from pellucid.choose.draw import Draws, draw
 from pellucid.choose.filters import FILTERS, Context
 from pellucid.choose.filters.dry import Breakers, _repeats
 from pellucid.choose.parameters import parameters
@@ -28,6 +28,7 @@ from pellucid.engine.engine import Engine, Request
 from pellucid.errors import ParameterError
 from pellucid.model.cache import Cache
 
+from ...engine.toy import ByteTokenizer, ToyModel
 from .llamacpp_cases import CHAINS, PENALTIES, STEERED, Case, cases, ours
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "llamacpp.json").read_text())
@@ -160,6 +161,14 @@ def test_an_id_without_a_token_breaks_nothing() -> None:
     assert breakers.since(np.array([1, 9])) == 0
 
 
+def started(given: dict[str, Any]) -> tuple[Branch, Chain]:
+    """A branch with what the filters of a draw remember of it, and these filters."""
+    chosen = parameters(do_sample=True, **given)
+    branch, chain = Branch([1], Cache(0, 1, 1, lambda shape: None)), Chain(chosen)
+    chain.follow(branch, Task(branch, chosen, ended=lambda ids: False, new_branch=Branch))
+    return branch, chain
+
+
 def context(ids: Sequence[int] = (), draws: Draws | None = None) -> Context:
     return Context(np.array(ids, np.int64), 0, np.array([], np.int64), draws=draws, vocab_size=300)
 
@@ -177,11 +186,7 @@ def test_xtc_acts_as_often_as_its_probability_says() -> None:
 @pytest.mark.parametrize("given", STEERED, ids=str)
 def test_what_is_remembered_is_taken_back_and_forked_with_the_branch(given: dict[str, Any]) -> None:
     case = Case(given, steps=4)
-    chosen = parameters(do_sample=True, **given)
-    branch = Branch([1], Cache(0, 1, 1, lambda shape: None))
-    task = Task(branch, chosen, ended=lambda ids: False, new_branch=Branch)
-    chain = Chain(chosen)
-    chain.follow(branch, task)
+    branch, chain = started(given)
 
     def left(of: Branch, step: int) -> list[float]:
         steps = chain(Candidates(case.logits(step)), context(of.ids), of)
@@ -205,11 +210,7 @@ def test_what_is_remembered_is_taken_back_and_forked_with_the_branch(given: dict
 
 
 def test_a_token_that_was_none_of_the_candidates_moves_nothing() -> None:
-    chosen = parameters(mirostat=2)
-    branch = Branch([1], Cache(0, 1, 1, lambda shape: None))
-    task = Task(branch, chosen, ended=lambda ids: False, new_branch=Branch)
-    chain = Chain(chosen)
-    chain.follow(branch, task)
+    branch, chain = started({"mirostat": 2})
     memory: Any = branch.followers["mirostat"]
     chain(Candidates(np.array([0, -np.inf], np.float32)), context(), branch)
     branch.append(1)
@@ -236,11 +237,7 @@ def test_a_token_that_was_none_of_the_candidates_moves_nothing() -> None:
 def test_extreme_scores_leave_a_sound_distribution(
     given: dict[str, Any], scores: list[float]
 ) -> None:
-    chosen = parameters(do_sample=True, **given)
-    branch = Branch([1], Cache(0, 1, 1, lambda shape: None))
-    task = Task(branch, chosen, ended=lambda ids: False, new_branch=Branch)
-    chain = Chain(chosen)
-    chain.follow(branch, task)
+    branch, chain = started(given)
     own = Candidates(np.array(scores, np.float32))
     for _ in range(3):
         ((_, left),) = chain(own, context(draws=Draws(1)), branch)
@@ -282,6 +279,52 @@ def test_an_order_that_leaves_out_what_acts_is_refused() -> None:
         Chain(parameters(min_p=0.1, top_k=5, samplers="top_k;temperature"))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"min_p": 0.1, "samplers": "top_k"}, "samplers: leaves out min_p, which is asked for"),
+        (
+            {"dry_multiplier": 1},
+            "dry_sequence_breakers: need a tokenizer, and this engine has none",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_filtered_is_refused_before_anything_is_computed(
+    given: dict[str, Any], message: str
+) -> None:
+    model = ToyModel()
+    with pytest.raises(ParameterError, match=f"^{message}$"):
+        Engine(model).generate([Request([7], parameters(**given))])
+    assert not model.passes
+
+
+def test_what_each_line_remembers_is_its_own_in_company_as_alone() -> None:
+    requests = [
+        Request([7, number], parameters(max_new_tokens=12, seed=number, **given))
+        for number, given in enumerate([*STEERED, CHAINS[3], {"dry_multiplier": 2, "top_k": 3}])
+    ]
+    requests.append(Request([7], parameters(mirostat=2, seed=3, num_return_sequences=3)))
+
+    def answers(some: list[Request]) -> Any:
+        return Engine(ToyModel(), ByteTokenizer()).generate(some)
+
+    assert answers(requests) == [answers([request])[0] for request in requests]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_mirostat_brings_the_surprise_to_what_was_asked(version: int) -> None:
+    given = {"mirostat": version, "mirostat_tau": 2.5, "mirostat_eta": 0.5}
+    branch, chain = started(given)
+    logits = [Candidates(Case({}).logits(step)) for step in range(50)]
+    draws, surprise = Draws(1), []
+    for step in range(2000):
+        ((_, left),) = chain(logits[step % 50], context(), branch)
+        token = draw(left, draws.uniform())
+        surprise.append(-np.log2(left.probs_of(np.array([token]))[0]))
+        branch.append(token)
+    assert np.mean(surprise) == pytest.approx(2.5, abs=0.05)
+
+
 # llama.cpp#7498: "it sampled a token that had a 1% probability instead of [...] 96%", although
 # min_p was 0.05. There, temperature comes behind min_p; these are logits at which that happens.
 SURPRISING = np.log(np.array([1, 0.0625, 0.055, 0.055, 0.055, 0.055, 1e-4]))
@@ -289,8 +332,6 @@ GIVEN: dict[str, Any] = {"temperature": 0.6, "min_p": 0.05}
 
 
 def surprised(dialect: str, seed: int) -> Any:
-    from tests.engine.toy import ToyModel
-
     def spoil(ids: tuple[int, ...], logits: Any) -> Any:
         return np.append(SURPRISING, np.full(249, -50)).astype(np.float32)
 

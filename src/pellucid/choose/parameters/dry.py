@@ -25,25 +25,25 @@ class Dry:
     )
     dry_base: float | None = row(
         Number(1, 1000),
-        "how fast the penalty grows with the repetition",
+        "how fast that grows with the repetition; 1.75 when not given",
         neutral=1.75,
         needs=_NEEDS,
     )
     dry_allowed_length: int | None = row(
         Integer(0, MANY_TOKENS),
-        "a repetition is not penalised before it has this many tokens",
+        "a repetition is not penalised before it has this many tokens; 2 when not given",
         neutral=2,
         needs=_NEEDS,
     )
     dry_penalty_last_n: int | None = row(
         Integer(-1, MANY_TOKENS),
-        "look for repetitions in this many last tokens; 0 for none, -1 for all",
+        "look for repetitions in this many last tokens; 0 for none, -1 (or nothing) for all",
         neutral=-1,
         needs=_NEEDS,
     )
     dry_sequence_breakers: tuple[str, ...] | None = row(
         Texts(),
-        "a repetition begins again behind this text",
+        'a repetition begins again behind this text; behind a line feed, :, " and * when not given',
         neutral=("\n", ":", '"', "*"),
         needs=_NEEDS,
     )

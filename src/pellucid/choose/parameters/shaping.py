@@ -23,7 +23,8 @@ class Shaping:
     )
     dynatemp_exponent: float | None = row(
         Number(0, 100),
-        "above 1 keeps a temperature that follows the entropy low for longer, below 1 raises it",
+        "above 1 keeps a temperature that does so low for longer, below 1 raises it sooner; "
+        "1 when not given",
         neutral=1.0,
         needs=("dynatemp_range",),
     )
@@ -42,7 +43,7 @@ class Shaping:
     )
     xtc_threshold: float | None = row(
         Number(0, 0.5, above=True),
-        "from this probability on a token counts among the likeliest",
+        "from this probability on a token counts among the likeliest; 0.1 when not given",
         neutral=0.1,
         needs=("xtc_probability",),
     )

@@ -22,10 +22,16 @@ class Steering:
         sampling=True,
     )
     mirostat_tau: float | None = row(
-        Number(0, 100), "the surprise to aim at, in bits", neutral=5.0, needs=("mirostat",)
+        Number(0, 100),
+        "the surprise to aim at, in bits; 5 when not given",
+        neutral=5.0,
+        needs=("mirostat",),
     )
     mirostat_eta: float | None = row(
-        Number(0, 1), "how fast to correct what misses it", neutral=0.1, needs=("mirostat",)
+        Number(0, 1),
+        "how fast to correct what misses it; 0.1 when not given",
+        neutral=0.1,
+        needs=("mirostat",),
     )
     adaptive_target: float | None = row(
         Number(0, 1),
@@ -34,7 +40,7 @@ class Steering:
     )
     adaptive_decay: float | None = row(
         Number(0, 0.99),
-        "how much of that average is kept from one token to the next",
+        "how much of that average is kept from one token to the next; 0.9 when not given",
         neutral=0.9,
         needs=("adaptive_target",),
     )
