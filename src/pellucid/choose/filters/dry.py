@@ -39,7 +39,7 @@ def dry(
 
     If the last L tokens stood in the context before, the token that followed there loses
     multiplier * base ** (L - allowed) once L reaches `allowed`. A sequence that is broken by one
-    of the texts begins again behind it.
+    of the texts (which `breakers` finds) begins again behind it.
     """
     window = context.ids[-last_n:] if last_n > 0 else context.ids
     if len(window) <= allowed or last_n == 0:
