@@ -69,6 +69,32 @@ def test_several_answers_are_guided_each_by_a_stream_of_its_own(engine: Engine) 
             assert token.processed_prob == pytest.approx(wanted[token.id] / wanted.sum(), rel=1e-4)
 
 
+def test_a_second_stream_goes_along_with_guesses_and_beams() -> None:
+    """What is looked up is checked in both streams; a beam that forks forks both."""
+
+    def looping(ids: tuple[int, ...], logits: Any) -> Any:
+        wanted = logits.copy()
+        wanted[97 + (ids[-1] - 96) % 5] += 12  # so that guesses are right now and then
+        return wanted
+
+    engine = Engine(ToyModel(spoil=looping), ByteTokenizer())
+    given: dict[str, Any] = {"guidance_scale": 2, "negative_prompt": "no", "max_new_tokens": 40}
+    plain = answer(engine, **given)
+    guessed = answer(engine, **given, prompt_lookup_num_tokens=4)
+    assert guessed.ids == plain.ids
+    assert guessed.accepted
+    several = [
+        {},
+        {"prompt_lookup_num_tokens": 4},
+        {"num_beams": 3},
+        {"do_sample": True, "seed": 1},
+    ]
+    requests = [Request(PROMPT, parameters(**given, **one)) for one in several]
+    assert engine.generate(requests) == [engine.generate([one])[0] for one in requests]
+    searched = answer(engine, **given | {"max_new_tokens": 1}, num_beams=3)
+    assert searched.ids == plain.ids[:1]
+
+
 @pytest.mark.parametrize(("prompt", "negative"), [(3, 700), (700, 3), (700, 300)])
 def test_in_company_a_long_stream_goes_in_chunks_and_nothing_changes(
     prompt: int, negative: int
