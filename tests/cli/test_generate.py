@@ -222,3 +222,13 @@ class Terminal:
 
     stdout = stderr = Stream()
     modules = sys.modules
+
+
+def test_a_draft_model_guesses_and_the_answer_is_the_same(run: Run) -> None:
+    plain = run("generate", TEXT, "--max-new-tokens", "9", "--json").json()
+    found = run("generate", TEXT, "--max-new-tokens", "9", "--draft", "smollm2", "--json").json()
+    assert found["ids"] == plain["ids"]
+    assert (found["drafted"], found["accepted"]) == (6, 6)
+    assert run("chat", "Hi", "--max-new-tokens", "2", "--draft", "smollm2").code == 0
+    lost = run("generate", TEXT, "--draft", "no-such-model")
+    assert (lost.code, "no-such-model" in lost.err) == (1, True)

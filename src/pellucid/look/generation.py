@@ -134,3 +134,6 @@ class GenerationView(View):
         noun = "token" if len(self.tokens) == 1 else "tokens"
         seed = "" if self.seed is None else f"; seed {self.seed} repeats it"
         yield f"{len(self.tokens):,} {noun}, {_REASONS[self.finish_reason]}{seed}."
+        drafted, accepted = self.generation.drafted, self.generation.accepted
+        if drafted is not None:
+            yield f"Of {drafted:,} guessed tokens, {accepted:,} were right."
