@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pellucid.errors import ParameterError
 from pellucid.model import sites
@@ -15,7 +16,7 @@ from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
 
-from .hooked import BACKENDS, BOUND, MODULES, capped_scores, values, watched
+from .hooked import BACKENDS, BOUND, MODULES, capped_scores, stack, values, watched
 from .oracle import load_oracle, oracle_folder
 from .tiny import Floats, Tiny, relative_error, whole
 from .variants import VARIANTS
@@ -154,6 +155,21 @@ def test_unembedding_the_last_residual_gives_the_logits(
     assert relative_error(logits, whole(model, ids)) <= 1e-6
     with pytest.raises(ParameterError, match=r"^rows: must be \[n, 64\], not \[64\]"):
         model.unembed(np.zeros(64, np.float32))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma"])
+def test_earlier_residuals_unembedded_are_what_transformers_head_makes_of_them(
+    opened: Callable[[str], Model], tiny: Callable[[str], Tiny], name: str
+) -> None:
+    model, oracle, ids = opened(name), tiny(name).oracle, tiny(name).sequences[1]
+    places = [sites.residual(layers) for layers in range(model.config.layers)]
+    seen = watched(model, ids, *places)
+    with torch.no_grad():
+        hidden = oracle(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        norm = stack(oracle, name)[1]
+        for place, x in zip(places, hidden, strict=False):
+            truth = oracle.lm_head(norm(x))[0].numpy()
+            assert relative_error(model.unembed(seen[place]), truth) <= BOUND, place
 
 
 def test_patterns_select_part_by_part(tiny: Callable[[str], Tiny]) -> None:

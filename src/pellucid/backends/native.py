@@ -25,7 +25,7 @@ from pellucid.weights.tensor import Floats, Tensor
 _PACKED = {"q8": "Q8_0", "q4": "Q4_1"}
 _CACHE_DTYPES = ("float16", "float32")
 _MOST_THREADS = 1024
-_VARIANTS = 4  # watched plans that are kept; the buffers of one may hold 100 MB
+_VARIANTS = 8  # watched plans that are kept: one takes 60 ms to make, and its buffers take memory
 ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
 
 
@@ -150,8 +150,8 @@ class PlanRunner:
         variant = self._variants.pop(key, None) or made()
         yield variant
         self._variants[key] = variant
-        while len(self._variants) > _VARIANTS:
-            self._variants.pop(next(iter(self._variants)), None)
+        for oldest in list(self._variants)[:-_VARIANTS]:
+            self._variants.pop(oldest, None)
 
     def _pass(self, run: Run, lowered: Lowered) -> Floats:
         out = np.empty((len(run.wanted), self.plan.width), np.float32)

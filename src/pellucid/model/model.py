@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from pellucid.errors import ParameterError
+from pellucid.model import sites
 from pellucid.model.backend import Backend
 from pellucid.model.bind import bind, load_weights
 from pellucid.model.cache import KeyValues
@@ -27,6 +29,10 @@ class Model:
         self.weights = weights
         self.backend = backend
         self.run = backend.runner(config, weights)
+        # Matching names takes a seventh of a small model's decode step; a search asks every step.
+        self._select = lru_cache(64)(
+            lambda patterns, parameter: tuple(sites.select(patterns, config, parameter))
+        )
 
     @classmethod
     def open(
@@ -90,7 +96,7 @@ class Model:
     def _probed(self, run: Run) -> Floats:
         """A pass that is watched; a segment without a cache has one for as long as that takes."""
         probed = Run([s if s.cache else replace(s, cache=self.new_cache()) for s in run.segments])
-        probed.probe = Probe(probed, self.config)
+        probed.probe = Probe(probed, self.config, self._select)
         logits = self._passed(probed)
         run.seen = probed.probe.seen
         return logits

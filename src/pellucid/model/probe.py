@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Positions = npt.NDArray[np.int64]
 Change = Callable[[Floats, Positions], Floats]
+Select = Callable[[tuple[str, ...], str], Sequence[str]]  # `sites.select` of a model
 
 _ATTENTION = ("attn.scores", "attn.pattern")
 
@@ -44,11 +45,11 @@ class Probe:
     ParameterError for a site that the model does not have.
     """
 
-    def __init__(self, run: Run, config: ModelConfig) -> None:
+    def __init__(self, run: Run, config: ModelConfig, select: Select) -> None:
         self._run = run
         self._config = config
-        self._watched = [frozenset(sites.select(s.watch, config, "watch")) for s in run.segments]
-        self._edits = [_by_site(s.edits, config) for s in run.segments]
+        self._watched = [frozenset(select(tuple(s.watch), "watch")) for s in run.segments]
+        self._edits = [_by_site(s.edits, select) for s in run.segments]
         self._queries: dict[tuple[int, int], Floats] = {}  # of a segment and layer, to be attended
         self.seen: list[dict[str, Floats]] = [{} for _ in run.segments]
         self.reads, self.stops = self._shown()
@@ -141,10 +142,10 @@ class _Piece:
     positions: Positions
 
 
-def _by_site(edits: Sequence[Edit], config: ModelConfig) -> dict[str, list[Change]]:
+def _by_site(edits: Sequence[Edit], select: Select) -> dict[str, list[Change]]:
     found: dict[str, list[Change]] = {}
     for edit in edits:
-        for name in sites.select([edit.site], config, "edits"):
+        for name in select((edit.site,), "edits"):
             found.setdefault(name, []).append(edit.change)
     return found
 
