@@ -156,3 +156,13 @@ def test_a_plan_has_the_parts_that_its_stops_make(model: Model) -> None:
             plan.execute(three, three, np.array([2]), [(0, 3, cache)],
                          np.empty((1, plan.width), np.float32), part)  # fmt: skip
     assert np.isfinite(whole(model, [5, 6, 7])).all()
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_the_last_residual_unembeds_to_the_very_logits_whatever_stands_beside_it(
+    tiny: Callable[[str], Tiny], name: str
+) -> None:
+    model, ids = tiny(name).open(Native(2)), tiny(name).sequences[0]
+    logits, last = watch(model, ids, f"layers.{model.config.layers - 1}.resid_post")
+    np.testing.assert_array_equal(model.unembed(last), logits)
+    np.testing.assert_array_equal(model.unembed(last[3:4]), logits[3:4])
