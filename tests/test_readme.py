@@ -59,14 +59,15 @@ def test_the_python_block_runs(smollm2: Path, monkeypatch: pytest.MonkeyPatch) -
     assert printed.getvalue().startswith(" top of the stack")
 
 
-def test_the_table_is_the_one_that_is_printed(smollm2: Path) -> None:
-    line = next(line for line in typed() if line.startswith("pellucid next"))
+@pytest.mark.parametrize(("command", "block"), [("next", ""), ("explain", "text")])
+def test_what_is_printed_is_shown(command: str, block: str, smollm2: Path) -> None:
+    line = next(line for line in typed() if line.startswith(f"pellucid {command} "))
     words = shlex.split(line, comments=True)[1:]
     ran = subprocess.run(
         [sys.executable, "-m", "pellucid", *words, "-m", str(smollm2)],
         capture_output=True, check=True,
     )  # fmt: skip
-    [shown] = blocks("")
+    [shown] = blocks(block)
     assert numbers(ran.stdout.decode()) == pytest.approx(numbers(shown), abs=0.02)
     assert re.sub(NUMBER, "", shown) == re.sub(NUMBER, "", ran.stdout.decode())
 

@@ -12,17 +12,21 @@ from typing import Any, TypeGuard, overload
 from pellucid.backends import backend as open_backend
 from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import parameters
+from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import leading, logsumexp
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event
 from pellucid.engine.running import check_finite
 from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
+from pellucid.look.considered import considered
+from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
 from pellucid.look.next import Candidate, NextView
 from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.tokens import TokensView
+from pellucid.look.tree import TreeView
 from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe, longest
@@ -249,6 +253,39 @@ class LM:
             return self._stream(self.engine.run([request]))
         requests = [self._request(self._ids(one), draft, given) for one in prompt]
         return Streams(self.engine.run(requests), len(requests), self._bytes)
+
+    def explain(
+        self, prompt: Prompt, *, top: int = 5, token: int | None = None, **given: Any
+    ) -> ExplanationView:
+        """Continue a prompt, and show why each token was chosen: what the model said of its `top`
+        candidates and what each filter did to them, and where the draw fell.
+
+        `token` explains the one at this place of the answer alone. `given` as in `generate`.
+        """
+        top = Integer(1, 1000).check("top", top)
+        if given.get("ledger") is None:
+            given["ledger"] = max(top, DEFAULT_LEDGER)
+        kept = parameters(**given).value("ledger")
+        if top > kept:
+            raise ParameterError("ledger", f"{kept} keeps less than the {top} of top")
+        answer = self.generate(prompt, **given).generation
+        if token is not None:
+            token = Integer(0, max(0, len(answer.tokens) - 1)).check("token", token)
+        return ExplanationView(answer, self._bytes, top=top, at=token)
+
+    def tree(self, prompt: Prompt, *, depth: int = 16, width: int = 5, **given: Any) -> TreeView:
+        """Continue a prompt, and show all that was considered: the branches of a search, or the
+        candidates beside each chosen token.
+
+        The drawing has `depth` tokens of each way and `width` branches of each node. `given` as in
+        `generate`.
+        """
+        depth = Integer(1, 200).check("depth", depth)
+        width = Integer(1, 1000).check("width", width)
+        ids = self._ids(prompt)
+        answer = self.generate(ids, **given).generation
+        text = b"".join(map(self._bytes, ids))
+        return TreeView(considered(answer), self._bytes, prompt=text, depth=depth, width=width)
 
     def chat(
         self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any

@@ -56,7 +56,9 @@ def test_every_command_can_print_json(name: str) -> None:
     assert "--json" in {option for param in command.params for option in param.opts}
 
 
-@pytest.mark.parametrize("name", ["tokens", "next", "generate", "chat", "score", "demo"])
+@pytest.mark.parametrize(
+    "name", ["tokens", "next", "generate", "explain", "tree", "chat", "score", "demo"]
+)
 def test_what_reads_a_model_reads_the_default_one(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None

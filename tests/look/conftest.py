@@ -69,7 +69,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in _ALLOWED, tag
         for name, value in attrs:
-            assert name in {"class", "dir", "style", "title", "aria-label"}, name
+            assert name in {"class", "dir", "style", "title", "aria-label", "open"}, name
             self.attributes.append((tag, name, value))
         if tag == "br":
             return

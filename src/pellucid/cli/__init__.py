@@ -21,6 +21,8 @@ COMMANDS = {
     "tokens": ("pellucid.cli.text:tokens", "Show how a text is cut into tokens, and how."),
     "next": ("pellucid.cli.text:next_", "Show the likeliest next tokens after a text."),
     "generate": ("pellucid.cli.generate:generate", "Continue a text."),
+    "explain": ("pellucid.cli.explain:explain", "Continue a text, and say of each token why."),
+    "tree": ("pellucid.cli.explain:tree", "Continue a text, and draw what was considered."),
     "chat": ("pellucid.cli.chat:chat", "Talk with a model, in its own chat template."),
     "score": ("pellucid.cli.text:score", "Show how likely a text is, token by token."),
     "plan": ("pellucid.cli.plan:plan", "Show each operation of a pass, and the time it takes."),

@@ -77,6 +77,13 @@ def fragment(*children: str) -> str:
     return element("div", Html(f"<style>{_STYLE}</style>"), *children, class_="pellucid", dir="ltr")
 
 
+def document(title: str, body: str) -> str:
+    """A page of its own, to be written to a file; light or dark, as the reader's system is."""
+    settings = Html('<meta charset="utf-8"><meta name="color-scheme" content="light dark">')
+    inner = element("head", settings, element("title", title)) + element("body", Html(body))
+    return f"<!doctype html>{element('html', Html(inner), lang='en')}\n"
+
+
 # All colours are tints over the page's own background, under the page's own text colour: so they
 # suit any theme, whether the system, the notebook or the page chose it.
 _STYLE = """
@@ -114,4 +121,8 @@ _STYLE = """
   background: rgb(30 130 240 / .8) }
 .pellucid .heat span { background: rgb(232 89 12 / .8) }
 .pellucid summary { cursor: pointer }
+.pellucid .branches { margin-left: .35em; padding-left: 1.2em;
+  border-left: 1px solid rgb(128 128 128 / .4) }
+.pellucid .leaf { padding-left: 1.1em }
+.pellucid .tree span { white-space: pre }
 """

@@ -1,0 +1,87 @@
+"""`pellucid explain` and `tree`: why an answer's tokens were chosen, and what else was there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pellucid.cli.options import load, ready, running, show, text_argument
+from pellucid.cli.sampling import Grouped, generation, sampling
+from pellucid.cli.stream import remark
+from pellucid.look.view import View
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_TOKENS = 16  # of an answer that nobody gave a length
+
+html_option = click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write a page for the browser there.",
+)  # fmt: skip
+
+
+@click.command(cls=Grouped)
+@text_argument
+@sampling
+@click.option("--token", type=int, metavar="N", help="Only this token of the answer, from 0.")
+@click.option("--top", default=5, show_default=True, metavar="N", help="Candidates of each token.")
+@html_option
+@running
+def explain(
+    text: str, token: int | None, top: int, page: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Continue TEXT, and show of each token why it was chosen.
+
+    A sentence says what the model gave it, what the filters did, and where the draw fell; a table
+    has the leading candidates after the model and after each filter. An answer has 16 tokens unless
+    a length is given. A TEXT of - is read from standard input.
+    """
+    given = _bounded(generation(options))
+    view = ready(load(options)).explain(text, top=top, token=token, **given)
+    _show(view, as_json, page, "Why each token was chosen")
+
+
+@click.command(cls=Grouped)
+@text_argument
+@sampling
+@click.option("--depth", type=int, metavar="N", help="Tokens drawn of each way; 16 unless given.")
+@click.option(
+    "--width", type=int, metavar="N", help="Branches drawn of each token; 5 unless given."
+)
+@html_option
+@running
+def tree(
+    text: str, depth: int | None, width: int | None, page: Path | None, as_json: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Continue TEXT, and draw what was considered: a search's branches, and what became of them.
+
+    Without a search, the candidates beside each chosen token. An answer has 16 tokens unless a
+    length is given. A TEXT of - is read from standard input.
+    """
+    drawing = {name: n for name, n in (("depth", depth), ("width", width)) if n is not None}
+    if as_json and drawing and not page:
+        raise click.UsageError(f"--{next(iter(drawing))} has no effect with --json, which has all")
+    given = _bounded(generation(options))
+    view = ready(load(options)).tree(text, **drawing, **given)
+    _show(view, as_json, page, "What was considered")
+
+
+def _bounded(given: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, with a length."""
+    if given["max_new_tokens"] is None and given["max_length"] is None:
+        given["max_new_tokens"] = _TOKENS
+    return given
+
+
+def _show(view: View, as_json: bool, page: Path | None, title: str) -> None:
+    if page:
+        from pellucid.look.html import document
+
+        page.write_text(document(title, view.html()), "utf-8")
+        remark(f"written to {page}")
+    if as_json or not page:
+        show(view, as_json)

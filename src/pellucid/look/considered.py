@@ -1,0 +1,89 @@
+"""What was considered on the way to an answer, as one tree: a search's own, or the ledgers'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pellucid.choose.ledger import Ledger
+from pellucid.choose.tree import Tree
+from pellucid.engine.generation import Generation
+
+SAID, NOT_TAKEN, REMOVED = "said", "not taken", "removed"
+
+
+@dataclass(frozen=True)
+class Considered:
+    """A token that was considered after that of its `parent`; node 0 is the prompt's end.
+
+    `logprob` is the token's, after all filters; of one that a filter removed, the model's own.
+    `score` is what a search ranked the branch by. `fate` is what became of it: of a search "said",
+    "finished", "pruned", "forbidden", "rejected", or None where it only led to others; where one
+    token is chosen after the other "said", "not taken", or "removed" by the filter `removed_by`.
+    """
+
+    parent: int | None
+    token: int | None
+    logprob: float
+    score: float | None = None
+    fate: str | None = None
+    removed_by: str | None = None
+
+
+_END_OF_PROMPT = Considered(None, None, 0.0)
+
+
+def considered(generation: Generation) -> list[Considered]:
+    """All nodes, each after its parent."""
+    if generation.tree is not None:
+        return _of_search(generation.tree)
+    return _of_ledgers([generation, *generation.alternatives])
+
+
+def _of_search(tree: Tree) -> list[Considered]:
+    nodes = [
+        Considered(node.parent, node.token, node.logprob, node.score, node.fate)
+        for node in tree.nodes[1:]
+    ]
+    return [_END_OF_PROMPT, *nodes]
+
+
+def _of_ledgers(answers: Sequence[Generation]) -> list[Considered]:
+    """The chosen ways, and at each token the candidates that were not chosen."""
+    nodes = [_END_OF_PROMPT]
+    children: dict[int, dict[int, int]] = {}  # of a node: those by token
+    for answer in answers:
+        here = 0
+        for token in answer.tokens:
+            own = Considered(here, token.id, token.processed_logprob)
+            known = children.setdefault(here, {})
+            if not known:
+                for other in [own, *(_candidates(token.ledger, here) if token.ledger else ())]:
+                    if other.token is not None and other.token not in known:
+                        known[other.token] = len(nodes)
+                        nodes.append(other)
+            if token.id not in known:  # beyond what the ledger of another answer followed
+                known[token.id] = len(nodes)
+                nodes.append(own)
+            here = known[token.id]
+            nodes[here] = replace(nodes[here], fate=SAID)
+    return nodes
+
+
+def _candidates(ledger: Ledger, parent: int) -> Iterator[Considered]:
+    """Those that a ledger followed, the likeliest first, the removed ones last."""
+    own, last = ledger.entries[0], ledger.entries[-1]
+    removed_by = ledger.removed_by
+    left = last.ranks > 0
+    logprobs = np.where(left, last.scores - last.logsumexp, own.scores - own.logsumexp)
+    for place in np.lexsort((-logprobs, ~left)).tolist():
+        logprob = float(logprobs[place])
+        if not math.isfinite(logprob):  # the model itself rules it out
+            continue
+        fate = NOT_TAKEN if left[place] else REMOVED
+        yield Considered(
+            parent, int(ledger.ids[place]), logprob, fate=fate, removed_by=removed_by[place]
+        )
