@@ -198,6 +198,7 @@ REFUSED = [
     ({"json_schema": {"maximum": float("inf")}}, "json_schema: is no JSON"),
     ({"json_schema": {"const": {1, 2}}}, "json_schema: is no JSON: it holds {1, 2}"),
     ({"json_schema": '{"a":' * 10_000}, "json_schema: is nested too deep"),
+    ({"json_schema": '{"a":[' * 51 + "]}" * 51}, "json_schema: is nested too deep; at most 100"),
     ({"json_schema": " " * 10**6}, "json_schema: a text has 1000000 characters; at most 65536"),
     ({"json_schema": doubled(60)}, "json_schema: has more than 65536 characters"),
     ({"regex": b"a"}, "regex: must be a text, not b'a'"),

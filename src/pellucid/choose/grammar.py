@@ -119,12 +119,17 @@ class Progress:
     def allowed(self, vocab_size: int) -> npt.NDArray[np.bool_]:
         """Which tokens may follow, `[vocab]`; those that end the answer just where it may end.
 
-        Raises ParameterError where no text matches, and where telling takes too much.
+        None where the vocabulary cannot spell what must come. Raises ParameterError where telling
+        takes more than llguidance's limits.
         """
+        nothing = np.zeros(vocab_size, np.bool_)
         if self._beyond:
-            return np.zeros(vocab_size, np.bool_)
+            return nothing
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        self._check()
+        if reason := self._matcher.get_error():
+            if "NoExtension" in reason:
+                return nothing
+            raise ParameterError(self._parameter, _said(reason))
         allowed = np.unpackbits(bits, count=vocab_size, bitorder="little").view(np.bool_)
         allowed[self._words :] = False
         allowed[self._ends] = self._matcher.is_accepting()
@@ -148,10 +153,6 @@ class Progress:
         twin._beyond = self._beyond
         return twin
 
-    def _check(self) -> None:
-        if reason := self._matcher.get_error():
-            raise ParameterError(self._parameter, _said(reason))
-
 
 def begin(grammar: Grammar, guide: Guide, ends: Collection[int]) -> Progress:
     """Before the first token; `ends` are the tokens that end an answer.
@@ -160,9 +161,9 @@ def begin(grammar: Grammar, guide: Guide, ends: Collection[int]) -> Progress:
     """
     _check_multiples(grammar)
     matcher = _deeply(lambda: _compiled(grammar, guide))
-    words = len(guide.pieces)
-    progress = Progress(grammar.parameter, matcher, words, ends)
-    progress.allowed(words)
+    progress = Progress(grammar.parameter, matcher, len(guide.pieces), ends)
+    if not progress.allowed(max(len(guide.pieces), *(end + 1 for end in ends), 0)).any():
+        raise ParameterError(grammar.parameter, "no text matches it")
     return progress
 
 
@@ -217,8 +218,6 @@ def _step(parameter: str, number: str) -> int:
 
 def _said(reason: str) -> str:
     """What llguidance says, in one short line."""
-    if "NoExtension" in reason:
-        return "no text matches it"
     return _short(reason.partition("error: ")[2] or reason)
 
 

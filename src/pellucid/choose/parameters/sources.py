@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from pellucid.choose.parameters.values import Text, listed, shown
 from pellucid.errors import ParameterError
 
 LONGEST = 1 << 16  # characters; what a few levels of a schema or grammar cost is bounded by it
+_DEEPEST = 100  # llguidance reads 128 levels, some of them its own
 _MOST_CHOICES = 1000
 
 
@@ -91,7 +94,20 @@ def _write(name: str, value: Mapping[str, Any]) -> str:
         raise ParameterError(name, "is nested too deep") from None
     except (TypeError, ValueError) as error:
         raise ParameterError(name, f"is no JSON: {error}") from None
-    return Text(LONGEST).check(name, "".join(pieces))
+    text = Text(LONGEST).check(name, "".join(pieces))
+    if _depth(text) > _DEEPEST:
+        raise ParameterError(name, f"is nested too deep; at most {_DEEPEST} levels are read")
+    return text
+
+
+def _depth(text: str) -> int:
+    """How deep a JSON text is nested.
+
+    >>> _depth('{"a":[{}],"[[[[":[]}')
+    3
+    """
+    marks = re.findall(r"[][{}]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text))
+    return max(accumulate(1 if mark in "[{" else -1 for mark in marks), default=0)
 
 
 def _plain(value: object) -> Any:
