@@ -59,12 +59,7 @@ class ExplanationView(View, Sequence[LedgerView]):
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: docs/json.md."""
-        answer = self.generation
-        return {
-            "text": answer.text,
-            "finish_reason": answer.finish_reason,
-            "seed": answer.seed,
-            "score": answer.score,
+        return self.generation.to_dict() | {
             "tokens": [ledger.to_dict() for ledger in self.ledgers],
             "alternatives": [other.to_dict() for other in self.alternatives],
         }
