@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
+from pellucid.choose.candidates import Candidates
 from pellucid.choose.ledger import Draft
 from pellucid.choose.parameters import parameters
-from pellucid.choose.strategies.drafters import looked_up
+from pellucid.choose.strategies import Say, Score, Steps
+from pellucid.choose.strategies.drafters import ModelDrafter, looked_up
+from pellucid.choose.strategies.speculative import excess
+from pellucid.choose.task import Task
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import GeneratedToken, Generation
 from pellucid.errors import ParameterError
@@ -180,6 +184,23 @@ def test_draws_follow_the_models_own_distribution(way: dict[str, Any], draws: in
     assert statistic < freedom + 3.3 * math.sqrt(2 * freedom)  # p about 0.001
 
 
+def test_the_first_tokens_are_together_as_probable_as_the_model_has_them() -> None:
+    """What draws a guess must not be what judges it, which the first tokens of many seeds show."""
+    table = np.random.default_rng(6).normal(size=(8, 8)).astype(np.float32)
+    by = Engine(Markov(table))
+    given = {"do_sample": True, "max_new_tokens": 4, "assistant_early_exit": 1, "ledger": 0}
+    requests = [Request([0], parameters(seed=seed, **given)) for seed in range(3000)]
+    counts = np.zeros((8, 8, 8))
+    np.add.at(counts, tuple(np.array([a.ids[:3] for a in by.generate(requests)]).T), 1)
+    probs = np.exp(table) / np.exp(table).sum(1, keepdims=True)
+    expected = len(requests) * probs[0, :, None, None] * probs[:, :, None] * probs[None]
+    rare = expected < 5  # together one cell: the statistic needs some in each
+    observed = np.append(counts[~rare], counts[rare].sum())
+    wanted = np.append(expected[~rare], expected[rare].sum())
+    statistic, freedom = ((observed - wanted) ** 2 / wanted).sum(), len(wanted) - 1
+    assert statistic < freedom + 3.3 * math.sqrt(2 * freedom)  # p about 0.001
+
+
 def test_a_guess_is_accepted_as_often_as_the_two_distributions_overlap() -> None:
     """Leviathan et al. 2023, theorem 3.5: with probability sum(min(p, q))."""
     table = np.zeros((8, 8), np.float32)  # whatever comes before: the same distribution
@@ -254,6 +275,30 @@ def test_an_unsure_model_does_not_guess() -> None:
     assert sure.accepted
     assert unsure.drafted < sure.drafted
     assert unsure.accepted / unsure.drafted > sure.accepted / sure.drafted
+
+
+def test_a_guess_that_is_said_without_those_behind_it_is_guessed_from_again(
+    model: ToyModel,
+) -> None:
+    """Rounding can reject a guess and then draw it all the same."""
+
+    def driven(task: Task) -> Steps:
+        drafter = ModelDrafter(task)
+        yield Score([task.root, *drafter.branches])
+        task.root.append(5)
+        guesses = yield from drafter.guess(task.root, 4)
+        task.root.append(guesses[0].token)
+        again = yield from drafter.guess(task.root, 3)
+        assert [guess.token for guess in again] == [guess.token for guess in guesses[1:]]
+        yield Say(65, 1.0, 1, 1.0)
+
+    request = Request([4], strategy=driven, draft=Engine(ToyModel()))
+    assert one(request, Engine(model)).ids == (65,)
+
+
+def test_where_nothing_is_in_excess_the_draw_is_from_all() -> None:
+    some = Candidates(np.float32([1, 2, 3]))
+    assert excess(some, Candidates(some.scores)) is some
 
 
 @examples(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 5), st.data())

@@ -176,10 +176,9 @@ class ModelDrafter:
     def _catch_up(self, ids: list[int]) -> None:
         """Let the own branch have these ids: what was rejected goes, what was said comes."""
         own, place = self._branch.ids, self._said
-        while place < min(len(own), len(ids)) and own[place] == ids[place]:
+        while place < min(len(own), len(ids) - 1) and own[place] == ids[place]:
             place += 1
         self._branch.drop(len(own) - place)
         for token in ids[place:]:
             self._branch.append(token)
-        self._branch.settle()
         self._said = len(ids)

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
+from pellucid.choose.branch import Branch
 from pellucid.choose.strategies.steps import Say, Score, Steps
 
 
 def together(lines: Sequence[Steps]) -> Steps:
     """Run lines side by side: what all of them ask to be scored becomes one `Score`.
 
-    A line says tokens, and asks for the last row of branches of its own; it returns when it is
-    over.
+    A line says tokens, and asks for the score of one branch at a time; it returns when it is over.
     """
     sent: dict[Steps, Any] = dict.fromkeys(lines)
     while sent:
-        asked: dict[Steps, Sequence[Any]] = {}
+        asked: dict[Steps, Branch] = {}
         for line, answer in sent.items():
             step = _step(line, answer)
             while isinstance(step, Say):
                 step = _step(line, (yield step))
             if isinstance(step, Score):
-                asked[line] = step.branches
-        answers = iter((yield Score([b for branches in asked.values() for b in branches])))
-        sent = {line: list(islice(answers, len(branches))) for line, branches in asked.items()}
+                (asked[line],) = step.branches
+        answers = yield Score(list(asked.values()))
+        sent = {line: [answer] for line, answer in zip(asked, answers, strict=True)}
 
 
 def _step(line: Steps, answer: Any) -> Any:
