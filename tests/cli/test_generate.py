@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -100,6 +103,7 @@ def test_every_parameter_is_an_option_in_words_of_the_command_line() -> None:
 TYPED = {
     "do_sample": None,
     "renormalize_logits": None,
+    "json_schema": "object",
     "stop": "x",
     "bad_words": "x",
     "force_words": "x",
@@ -145,6 +149,43 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
     monkeypatch.setattr(LM, "stream", remember)
     return seen
+
+
+def test_a_schema_or_a_grammar_may_stand_in_a_file(
+    run: Run, given: dict[str, object], tmp_path: Path
+) -> None:
+    for option, text in (("--json-schema", '{"const":"é"}'), ("--grammar", 'start: "@"')):
+        path = tmp_path / "source"
+        path.write_text(text, "utf-8")
+        run("generate", "a", option, f"@{path}")
+        assert given.pop(option[2:].replace("-", "_")) == text
+        run("generate", "a", option, text)
+        assert given.pop(option[2:].replace("-", "_")) == text
+
+
+def test_a_file_that_cannot_be_read_is_named_in_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"\xff")
+    (tmp_path / "long").write_text(" " * 100_000)
+    reasons = {
+        "none": "No such file",
+        ".": "Is a directory",
+        "latin": "is not UTF-8",
+        "long": "65537 characters; at most 65536",
+    }
+    for name, reason in reasons.items():
+        ran = run("generate", "a", "--grammar", f"@{tmp_path / name}")
+        assert ran.code == 2
+        assert reason in ran.err
+        assert ran.err.count("\n") == 1
+
+
+def test_an_answer_has_the_form_that_is_asked_for(run: Run) -> None:
+    length = ["--max-new-tokens", "60"]
+    answer = run("generate", TEXT, "--json-schema", "object", *length).out
+    assert isinstance(json.loads(answer), dict)
+    chosen = run("generate", "Is water wet?", "--choice", "yes", "--choice", "no", *length).out
+    assert chosen in ("yes\n", "no\n")
+    assert re.fullmatch(r"\d{3}\n", run("generate", TEXT, "--regex", r"\d{3}", *length).out)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

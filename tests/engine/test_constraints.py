@@ -226,7 +226,7 @@ def random_schema(chance: random.Random, depth: int = 2) -> dict[str, Any]:
 
 def test_hot_answers_of_a_real_model_are_valid_by_their_schemas(lm: LM) -> None:
     valid = 0
-    for seed in range(32):
+    for seed in range(20):
         schema = random_schema(random.Random(seed))
         if "$defs" in json.dumps(schema) and "$ref" not in schema:
             continue  # a reference counts from the top
@@ -235,7 +235,7 @@ def test_hot_answers_of_a_real_model_are_valid_by_their_schemas(lm: LM) -> None:
         if answer.finish_reason == "stop":
             jsonschema.validate(json.loads(answer.text), schema)
             valid += 1
-    assert valid >= 20
+    assert valid >= 12
 
 
 @pytest.mark.parametrize(
