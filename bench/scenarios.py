@@ -16,6 +16,7 @@ from bench.text import ids as text_ids
 from pellucid.backends.measure import memory_limit
 from pellucid.backends.reference import Reference
 from pellucid.choose.parameters import GenerationParameters, parameters
+from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.engine.engine import Engine, LanguageModel, Request
 from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
@@ -170,6 +171,29 @@ def choose(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list
     return [_ours(file, who, setting, "choosing", "% of a step", turns)]
 
 
+def ledger(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """What of a decode step goes into the ledger: the same choices with it and without."""
+    ids = text_ids(file, _PROMPT)
+
+    def turns(model: LanguageModel) -> dict[str, Callable[[], float]]:
+        return {
+            way: partial(_for_the_ledger, model, ids, given, setting.tokens)
+            for way, given in _WAYS_TO_CHOOSE.items()
+        }
+
+    return [_ours(file, who, setting, "the ledger", "% of a step", turns)]
+
+
+def _for_the_ledger(
+    model: LanguageModel, ids: Sequence[int], given: Mapping[str, Any], tokens: int
+) -> float:
+    kept, without = (
+        _beside_the_model(model, ids, parameters(**given, ledger=size), tokens)
+        for size in (DEFAULT_LEDGER, 0)
+    )
+    return kept - without
+
+
 def _ours(
     file: ModelFile,
     who: Sequence[Contestant],
@@ -258,5 +282,6 @@ SCENARIOS = {
         Scenario("cold", cold),
         Scenario("faithfulness", faithfulness),
         Scenario("choose", choose),
+        Scenario("ledger", ledger),
     )
 }

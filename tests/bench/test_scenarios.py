@@ -158,6 +158,33 @@ def test_choosing_is_what_decode_steps_take_beside_the_forward(monkeypatch):
     assert peer.calls == []
 
 
+def test_the_ledger_costs_what_the_same_choices_take_less_without_it(monkeypatch):
+    clock = [0.0]
+
+    def seconds(run):
+        start = clock[0]
+        run()
+        return clock[0] - start
+
+    class Slow(ToyModel):
+        def forward(self, run):
+            clock[0] += 2
+            return super().forward(run)
+
+    class Engine(scenarios.Engine):
+        def step(self, running):
+            clock[0] += 2 if running[0].task.parameters.ledger else 0.5
+            return super().step(running)
+
+    monkeypatch.setattr(scenarios, "seconds", seconds)
+    monkeypatch.setattr(scenarios, "Engine", Engine)
+    ours = Fake("pellucid")
+    ours.model = Slow()
+    [result] = scenarios.ledger(FILE, [ours, Fake("llama.cpp")], SETTING)
+    ways = ("greedy", "sampling", "penalties")
+    assert result.values == {way: [pytest.approx(50.0 - 20.0)] * 2 for way in ways}
+
+
 def test_faithfulness_is_the_divergence_from_the_reference_on_the_same_file(smollm2):
     model = Model.open(open_checkpoint(smollm2), Reference())
     truth = model.forward(Run([Segment(list(range(6)), wanted="all")]))
