@@ -87,6 +87,7 @@ class Ledger:
     where few were left, which tell it.
     A rejected `draft` leaves a last step "speculation": what the tokens have beyond the drafting
     model's distribution, from which one was drawn. An accepted one was drawn by that model.
+    A token that was picked `by_hand` may be one that a filter removed.
     """
 
     ids: Ids
@@ -95,11 +96,12 @@ class Ledger:
     uniform: float | None
     below: float | None = None
     draft: Draft | None = None
+    by_hand: bool = False
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Ledger):
             return NotImplemented
-        mine, others = ((one.token, one.uniform, one.draft) for one in (self, other))
+        mine, others = ((one.token, one.uniform, one.draft, one.by_hand) for one in (self, other))
         return (
             mine == others and np.array_equal(self.ids, other.ids) and self.entries == other.entries
         )
@@ -190,7 +192,7 @@ def _entry(name: str, ids: Ids, now: Candidates, removed: float, apart: int = 0)
 
     Sorting all that is above the rarest token of a vocabulary of 49,152 takes 80 us.
     """
-    scores = now.scores_of(ids)
+    scores = now.scores[ids] if now.ids is None else now.scores_of(ids)
     near = len(ids) - apart
     ranks = now.ranks_of(scores[:near])
     if apart:
