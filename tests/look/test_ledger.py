@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pellucid.choose.ledger import Draft
 from pellucid.look.ledger import LedgerView
 from pellucid.look.view import plain
 
@@ -116,6 +118,30 @@ def test_the_json_has_each_step_and_each_candidate() -> None:
 
 def test_nothing_drawn_is_null() -> None:
     assert view().to_dict()["draw"] is None
+
+
+GUESSES = [
+    (
+        Draft(2, 0.4, 0.2, True, 0.3),
+        "The drafting model had drawn it with 40.00 %, and it was accepted.",
+    ),
+    (Draft(2, 1.0, 0.2, True), "from 0.5200 to 0.7200. It had been guessed."),
+    (
+        Draft(4, 0.4, 0.1, False, 0.9),
+        "to 0.7200. ␣t4 had been guessed with 40.00 %, and was rejected.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("draft", "told"), GUESSES)
+def test_what_became_of_a_guess_is_told(draft: Draft, told: str) -> None:
+    token = chosen(uniform=0.6)
+    assert token.ledger
+    uniform = None if draft.accepted and draft.uniform else token.ledger.uniform
+    ledger = replace(token.ledger, uniform=uniform, draft=draft)
+    shown = LedgerView(replace(token, ledger=ledger), name)
+    assert shown.why.endswith(told)
+    assert json.loads(json.dumps(shown.to_dict()))["draft"]["accepted"] == draft.accepted
 
 
 def test_the_html_says_the_same_as_the_terminal(page: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ class LedgerView(View):
         told = "; ".join(self._changes(place))
         changes = f" {told}." if told else ""
         said = f" had {prob} of the model's probability, rank {first.ranks[place]:,}."
-        return f"{said}{changes} {self._end(place)}"
+        return f"{said}{changes} {self._end(place)}{self._guess()}"
 
     def _changes(self, place: int) -> Iterator[str]:
         """What each filter did, where it did something that this token or its rivals felt."""
@@ -137,6 +137,11 @@ class LedgerView(View):
     def _end(self, place: int) -> str:
         last = self.steps[-1]
         prob = percent(float(last.probs[place]))
+        draft = self.ledger.draft
+        if draft and draft.accepted and draft.uniform is not None:
+            return (
+                f"The drafting model had drawn it with {percent(draft.prob)}, and it was accepted."
+            )
         if last.left == 1:
             return "It was the only one left."
         if self.ledger.landed:
@@ -147,8 +152,19 @@ class LedgerView(View):
             return f"It was taken as the likeliest{'' if len(self.steps) == 1 else ' left'}."
         return f"It was rank {last.ranks[place]:,} of what was left, taken for what follows it."
 
+    def _guess(self) -> str:
+        """What the choice said of a guess for this place."""
+        draft = self.ledger.draft
+        if draft is None or (draft.accepted and draft.uniform is not None):
+            return ""
+        if draft.accepted:
+            return " It had been guessed."
+        guessed = visible(self._bytes_of(draft.token))
+        return f" {guessed} had been guessed with {percent(draft.prob)}, and was rejected."
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: docs/json.md."""
+        draft = self.ledger.draft
         landed = self.ledger.landed
         draw = landed and {"uniform": self.ledger.uniform, "from": landed[0], "to": landed[1]}
         steps = [
@@ -160,6 +176,7 @@ class LedgerView(View):
             **self.token.to_dict(),
             "why": self.why,
             "draw": draw,
+            "draft": draft and asdict(draft),
             "steps": steps,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
