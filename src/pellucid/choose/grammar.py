@@ -41,9 +41,9 @@ _OPTIONS = '\n%llguidance {"no_forcing": true}\n'
 # As in llama.cpp's JSON: free to indent, but no answer is spent on whitespace without end.
 _WHITESPACE = r" |\n{1,2}[ \t]{0,20}"
 
-_multiple = re.compile(r'"multipleOf"\s*:\s*([-+.\deE]+)')
-_LONGEST_REASON = 200
+_LONGEST_REASON = 200  # characters of what llguidance says
 
+_multiple = re.compile(r'"multipleOf"\s*:\s*([-+.\deE]+)')
 _escaped = re.compile(r"\\u00([0-7][0-9a-fA-F])")
 _tempered = re.compile(r"^[ \t]*\w[\w-]*\[[^\]\n]*\btemperature\s*=", re.MULTILINE)
 
