@@ -18,7 +18,11 @@ PROBS = np.array([0.02, 0.5, 0.2, 0.1, 0.08, 0.06, 0.04], np.float32)
 
 
 def chosen(
-    uniform: float | None = None, probs: Any = PROBS, token: int | None = None, **given: Any
+    uniform: float | None = None,
+    probs: Any = PROBS,
+    token: int | None = None,
+    size: int = 50,
+    **given: Any,
 ) -> GeneratedToken:
     """A token chosen from these probabilities; `token` to have it whatever leads."""
     own = Candidates(np.log(np.asarray(probs, np.float32)))
@@ -27,7 +31,7 @@ def chosen(
     last = steps[-1][1]
     if token is None:
         token = last.likeliest if uniform is None else draw(last, uniform)
-    ledger = account(steps, token, uniform, 50)
+    ledger = account(steps, token, uniform, size)
     return GeneratedToken(
         token, name(token).decode(), own.prob(token), own.rank(token), last.prob(token), ledger
     )

@@ -132,6 +132,13 @@ def test_several_answers_share_their_common_start() -> None:
     assert len(nodes) == 1 + 7 + 7
 
 
+def test_a_token_that_only_another_answers_ledger_has_is_there_too() -> None:
+    nodes = considered(answer(chosen(size=2), alternatives=(answer(chosen(token=6, size=2)),)))
+    assert [(node.token, node.fate) for node in nodes[1:]] == [
+        (1, "said"), (2, "not taken"), (6, "said"),
+    ]  # fmt: skip
+
+
 def test_every_candidate_of_a_node_is_there_once() -> None:
     nodes = considered(answer(*[chosen(uniform=0.5, top_k=2)] * 3))
     places = [(node.parent, node.token) for node in nodes]

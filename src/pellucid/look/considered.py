@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from pellucid.choose.ledger import Ledger
 from pellucid.choose.tree import Tree
@@ -74,16 +71,10 @@ def _of_ledgers(answers: Sequence[Generation]) -> list[Considered]:
 
 
 def _candidates(ledger: Ledger, parent: int) -> Iterator[Considered]:
-    """Those that a ledger followed, the likeliest first, the removed ones last."""
+    """Those that a ledger followed."""
     own, last = ledger.entries[0], ledger.entries[-1]
-    removed_by = ledger.removed_by
-    left = last.ranks > 0
-    logprobs = np.where(left, last.scores - last.logsumexp, own.scores - own.logsumexp)
-    for place in np.lexsort((-logprobs, ~left)).tolist():
-        logprob = float(logprobs[place])
-        if not math.isfinite(logprob):  # the model itself rules it out
-            continue
-        fate = NOT_TAKEN if left[place] else REMOVED
-        yield Considered(
-            parent, int(ledger.ids[place]), logprob, fate=fate, removed_by=removed_by[place]
-        )
+    for place, removed_by in enumerate(ledger.removed_by):
+        entry = own if removed_by else last
+        logprob = float(entry.scores[place]) - entry.logsumexp
+        fate = REMOVED if removed_by else NOT_TAKEN
+        yield Considered(parent, int(ledger.ids[place]), logprob, fate=fate, removed_by=removed_by)
