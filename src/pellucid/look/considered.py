@@ -51,22 +51,17 @@ def _of_search(tree: Tree) -> list[Considered]:
 def _of_ledgers(answers: Sequence[Generation]) -> list[Considered]:
     """The chosen ways, and at each token the candidates that were not chosen."""
     nodes = [_END_OF_PROMPT]
-    children: dict[int, dict[int, int]] = {}  # of a node: those by token
+    places: dict[tuple[int, int | None], int] = {}  # by parent and token
     for answer in answers:
         here = 0
         for token in answer.tokens:
             own = Considered(here, token.id, token.processed_logprob)
-            known = children.setdefault(here, {})
-            if not known:
-                for other in [own, *(_candidates(token.ledger, here) if token.ledger else ())]:
-                    if other.token is not None and other.token not in known:
-                        known[other.token] = len(nodes)
-                        nodes.append(other)
-            if token.id not in known:  # beyond what the ledger of another answer followed
-                known[token.id] = len(nodes)
-                nodes.append(own)
-            here = known[token.id]
-            nodes[here] = replace(nodes[here], fate=SAID)
+            for one in (own, *(_candidates(token.ledger, here) if token.ledger else ())):
+                if (here, one.token) not in places:
+                    places[here, one.token] = len(nodes)
+                    nodes.append(one)
+            here = places[here, token.id]
+            nodes[here] = replace(nodes[here], fate=SAID, removed_by=None)
     return nodes
 
 
