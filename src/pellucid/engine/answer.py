@@ -46,7 +46,7 @@ class Answer:
         if say.token in self._ends:
             return self.finish("stop")
         piece = self._decoder.push(say.token) if self._decoder else ""
-        token = GeneratedToken(say.token, piece, say.prob, say.rank, say.processed_prob, say.ledger)
+        token = made(say, piece)
         self.tokens.append(token)
         shown = self._show(piece)
         if self._stops.stopped:
@@ -79,6 +79,11 @@ class Answer:
         shown = self._show(rest)
         self._text.append(held := self._stops.flush())
         return shown + held
+
+
+def made(say: Say, text: str) -> GeneratedToken:
+    """A token as it was said, and the text that it completed."""
+    return GeneratedToken(say.token, text, say.prob, say.rank, say.processed_prob, say.ledger)
 
 
 def ended(ids: Sequence[int], parameters: GenerationParameters, decoder: Decoder | None) -> bool:

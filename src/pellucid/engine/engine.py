@@ -17,7 +17,7 @@ from pellucid.choose.strategies import Score, Strategy, strategy
 from pellucid.choose.task import Scored, Task, Vocabulary
 from pellucid.engine.answer import Answer, ended
 from pellucid.engine.generation import Event, Generation
-from pellucid.engine.running import Running
+from pellucid.engine.running import Running, check_finite
 from pellucid.errors import ParameterError
 from pellucid.model import sites
 from pellucid.model.cache import KeyValues
@@ -131,6 +131,14 @@ class Engine:
 
     def start(self, request: Request, index: int = 0) -> Running:
         """Check a request and make it ready for `step`. Raises ParameterError."""
+        task = self.task(request)
+        parameters = task.parameters
+        chosen = request.strategy or strategy(parameters, request.draft is not None)
+        lines = range(parameters.num_return_sequences or 1)
+        return Running(index, task, chosen, [self.answer(parameters) for _ in lines])
+
+    def task(self, request: Request) -> Task:
+        """What a strategy is given: a request, checked and resolved. Raises ParameterError."""
         config = self.model.config
         ids = checked_ids("prompt_ids", request.prompt_ids, config.vocab_size)
         check_context(len(ids), config.context_length)
@@ -142,11 +150,10 @@ class Engine:
         ends = self.tokenizer.eos_ids if self.tokenizer else ()
         known = [token for token in ends if token < config.vocab_size]
         parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
-        chosen = request.strategy or strategy(parameters, request.draft is not None)
         draft = self._drafting(request, len(ids))
         root = request.branch or self.new_branch()
         root.become(ids)
-        task = Task(
+        return Task(
             root,
             parameters,
             ended=lambda ids: ended(ids, parameters, self._decoder()),
@@ -154,9 +161,17 @@ class Engine:
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
         )
-        lines = range(parameters.num_return_sequences or 1)
-        answers = [Answer(parameters, self._decoder()) for _ in lines]
-        return Running(index, task, chosen, answers)
+
+    def answer(self, parameters: GenerationParameters) -> Answer:
+        """An answer that nothing is written of yet, to resolved parameters."""
+        return Answer(parameters, self._decoder())
+
+    def score(self, asked: Score) -> list[Scored]:
+        """What is asked for, at once and alone. Raises BackendError for what is no number."""
+        (scored,) = self._score([asked])
+        assert scored is not None, "nothing is beside it that a long prompt would make way for"
+        check_finite([rows for answer in scored for rows in answer.streams])
+        return scored
 
     def _drafting(self, request: Request, prompt_length: int) -> LanguageModel | None:
         """The model that guesses for a request, if there is one."""

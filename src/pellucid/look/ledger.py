@@ -137,6 +137,9 @@ class LedgerView(View):
     def _end(self, place: int) -> str:
         last = self.steps[-1]
         prob = percent(float(last.probs[place]))
+        if self.ledger.by_hand:
+            remover = self.ledger.removed_by[place]
+            return f"It was picked by hand{f', though {remover} had removed it' * bool(remover)}."
         draft = self.ledger.draft
         if draft and draft.accepted and draft.uniform is not None:
             return (
