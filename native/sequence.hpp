@@ -70,9 +70,7 @@ public:
         std::size_t needed = (static_cast<std::size_t>(start) + rows + kPage - 1) / kPage;
         for (std::size_t i = start / kPage; i < std::min(needed, pages_.size()); i++) {
             if (pages_[i].use_count() == 1) continue;
-            Page copy = fresh();
-            std::memcpy(copy.get(), pages_[i].get(), layout_.page());
-            pages_[i] = std::move(copy);
+            pages_[i] = copy(pages_[i]);
         }
         while (pages_.size() < needed) pages_.push_back(fresh());
     }
@@ -111,10 +109,16 @@ public:
 private:
     using Page = std::shared_ptr<std::uint8_t>;
 
-    Page fresh() const {
-        std::unique_ptr<std::uint8_t[]> zeros(new std::uint8_t[layout_.page()]());
+    // Zeros: what is not written yet is read too, with weight 0, and must not be NaN.
+    Page fresh() const { return owned(std::unique_ptr<std::uint8_t[]>(new std::uint8_t[layout_.page()]())); }
+    Page copy(const Page& page) const {
+        std::unique_ptr<std::uint8_t[]> numbers(new std::uint8_t[layout_.page()]);
+        std::memcpy(numbers.get(), page.get(), layout_.page());
+        return owned(std::move(numbers));
+    }
+    Page owned(std::unique_ptr<std::uint8_t[]> numbers) const {
         in_use_->fetch_add(1, std::memory_order_relaxed);
-        return Page(zeros.release(), [count = in_use_](std::uint8_t* page) {
+        return Page(numbers.release(), [count = in_use_](std::uint8_t* page) {
             delete[] page;
             count->fetch_sub(1, std::memory_order_relaxed);
         });

@@ -41,6 +41,11 @@ class Answer:
         """What has been shown."""
         return "".join(self._text)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.tokens or self.finish_reason)
+
     def take(self, say: Say) -> Shown:
         """Add a token, or end at it."""
         if say.token in self._ends:

@@ -76,10 +76,16 @@ class Running:
         return answer.finish_reason is not None
 
     def _end(self, events: list[Event]) -> None:
-        """End the lines that the strategy has left open."""
-        for line, answer in enumerate(self._answers):
-            if not answer.finish_reason:
-                self._tell(events, answer.finish("stop"), line)
+        """End the lines that the strategy has left open.
+
+        Those that it never began are no answers: a search may find fewer than were asked for.
+        """
+        self._answers = [one for one in self._answers if one.begun] or self._answers[:1]
+        left = [line for line, one in enumerate(self._answers) if not one.finish_reason]
+        for line in left:
+            self._tell(events, self._answers[line].finish("stop"), line)
+        if not left:
+            self._tell(events, Shown(), 0)
 
     def _tell(self, events: list[Event], shown: Shown, line: int) -> None:
         over = all(answer.finish_reason for answer in self._answers)

@@ -74,7 +74,10 @@ class _Led(Group):
     def _led(
         self, known: set[tuple[Beam | None, int]], left: Mapping[Beam, Candidates]
     ) -> dict[Beam, Progress]:
-        """The continuations that bring a phrase on, other than the known ones."""
+        """The continuations that bring a phrase on, other than the known ones.
+
+        Not those that a filter forbids: transformers keeps places for them.
+        """
         led = {}
         for beam, candidates in left.items():
             start = self.come[beam].twin()
@@ -82,9 +85,11 @@ class _Led(Group):
                 come = start.sharing()
                 come.add(token)
                 logprob = float(candidates.scores_of(np.array([token]))[0])
-                if (beam, token) not in known and logprob > REMOVED:
-                    known.add((beam, token))
-                    led[continued(beam, token, logprob)] = come
+                child = continued(beam, token, logprob)
+                if (beam, token) in known or logprob == REMOVED or self.stops(child):
+                    continue
+                known.add((beam, token))
+                led[child] = come
         return led
 
 
@@ -108,7 +113,11 @@ def forced_phrases(task: Task) -> list[Phrase]:
     """What must stand in the answer, as tokens. Raises ParameterError."""
     parameters = task.parameters
     texts = [_spelled(task, text) for text in parameters.force_words or ()]
-    return [*(parameters.force_words_ids or ()), *texts]
+    phrases = [*(parameters.force_words_ids or ()), *texts]
+    for token in (token for phrase in phrases for ids in phrase for token in ids):
+        if token in task.stop_ids:
+            raise ParameterError("force_words_ids", f"{token} ends the answer; leave it out")
+    return phrases
 
 
 def _spelled(task: Task, text: str) -> Phrase:
