@@ -24,6 +24,7 @@ from pellucid.weights.checkpoint import open_checkpoint
 from pellucid.weights.tensor import Floats
 
 _SEQUENCES = 8
+_BEAMS = 4
 _PROMPT = 32
 _WARMING_STEPS = 2
 _COLD_TEXT = "The capital of France is"
@@ -194,6 +195,26 @@ def _for_the_ledger(
     return kept - without
 
 
+def beams(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """A step of beam search, beside a step that decodes as many prompts one token each."""
+    ids = text_ids(file, _PROMPT + _BEAMS)
+    searched = {"max_new_tokens": setting.tokens + 1, "num_beams": _BEAMS}
+    plain = parameters(max_new_tokens=setting.tokens + 1)
+    together = [Request(ids[i : i + _PROMPT], plain) for i in range(_BEAMS)]
+    ways = {
+        f"batch of {_BEAMS}": together,
+        f"{_BEAMS} beams": [Request(ids[:_PROMPT], parameters(**searched))],
+        f"{_BEAMS} beams, drawn": [
+            Request(ids[:_PROMPT], parameters(**searched, seed=1, top_k=40))
+        ],
+    }
+
+    def turns(model: LanguageModel) -> dict[str, Callable[[], float]]:
+        return {way: partial(_step_ms, model, requests) for way, requests in ways.items()}
+
+    return [_ours(file, who, setting, "a step of beams", "ms", turns)]
+
+
 def _ours(
     file: ModelFile,
     who: Sequence[Contestant],
@@ -246,6 +267,22 @@ def _beside_the_model(
     return 100 * (1 - timed.seconds / whole)
 
 
+def _step_ms(model: LanguageModel, requests: Sequence[Request]) -> float:
+    """Milliseconds of a step of all requests together, after their prompts."""
+    engine = Engine(model)  # without a tokenizer nothing ends the answers before their length
+    running = [engine.start(request, index) for index, request in enumerate(requests)]
+    engine.step(running)
+    steps = 0
+
+    def run() -> None:
+        nonlocal steps
+        while asking := [one for one in running if one.asked]:
+            engine.step(asking)
+            steps += 1
+
+    return 1000 * seconds(run) / steps
+
+
 def _steps(model: Loaded, sequences: Sequence[Sequence[int]], context: int) -> float:
     """Tokens a second of all sequences together, from `context` on."""
     model.start([ids[:context] for ids in sequences])
@@ -283,5 +320,6 @@ SCENARIOS = {
         Scenario("faithfulness", faithfulness),
         Scenario("choose", choose),
         Scenario("ledger", ledger),
+        Scenario("beams", beams),
     )
 }

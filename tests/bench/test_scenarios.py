@@ -185,6 +185,28 @@ def test_the_ledger_costs_what_the_same_choices_take_less_without_it(monkeypatch
     assert result.values == {way: [pytest.approx(50.0 - 20.0)] * 2 for way in ways}
 
 
+def test_a_step_of_beams_stands_beside_a_step_of_as_many_prompts(monkeypatch):
+    clock = [0.0]
+
+    def seconds(run):
+        start = clock[0]
+        run()
+        return clock[0] - start
+
+    class Slow(ToyModel):
+        def forward(self, run):
+            clock[0] += 0.001 * len(run.ids)
+            return super().forward(run)
+
+    monkeypatch.setattr(scenarios, "seconds", seconds)
+    ours = Fake("pellucid")
+    ours.model = Slow()
+    [result] = scenarios.beams(FILE, [ours], SETTING)
+    assert list(result.values) == ["batch of 4", "4 beams", "4 beams, drawn"]
+    for values in result.values.values():
+        assert values == pytest.approx([4.0] * 2)
+
+
 def test_faithfulness_is_the_divergence_from_the_reference_on_the_same_file(smollm2):
     model = Model.open(open_checkpoint(smollm2), Reference())
     truth = model.forward(Run([Segment(list(range(6)), wanted="all")]))
