@@ -14,6 +14,7 @@ from .toy import VOCAB, ByteTokenizer, ToyModel, greedy_after, logits_after
 
 PROMPT = [7, 8]
 DRAWN = {"do_sample": True, "seed": 1}
+SEARCHED = {"num_beams": 4, "max_new_tokens": 12, "stop_token_ids": list(range(VOCAB // 2, VOCAB))}
 
 # What is given besides, and a value that then changes the answer.
 ACTS: dict[str, tuple[dict[str, Any], Any]] = {
@@ -79,10 +80,10 @@ ACTS: dict[str, tuple[dict[str, Any], Any]] = {
     "samplers": (DRAWN | {"temperature": 3.0, "top_p": 0.9}, "top_p;temperature"),
     "num_return_sequences": (DRAWN, 3),
     "num_beams": ({}, 4),
-    "length_penalty": ({"num_beams": 4, "stop_token_ids": list(range(VOCAB // 2))}, 3.0),
-    "early_stopping": ({"num_beams": 2, "stop_token_ids": list(range(VOCAB // 2))}, True),
-    "num_beam_groups": ({"num_beams": 4}, 2),
-    "diversity_penalty": ({"num_beams": 4}, 9.0),
+    "length_penalty": (SEARCHED, 0.0),
+    "early_stopping": (SEARCHED, True),
+    "num_beam_groups": ({"num_beams": 4, "num_return_sequences": 4}, 2),
+    "diversity_penalty": ({"num_beams": 4, "num_return_sequences": 4}, 9.0),
     "force_words": ({"num_beams": 3}, "zebra"),
     "force_words_ids": ({"num_beams": 3}, [[90, 91], [[92], [93, 94]]]),
     "best_of": (DRAWN, 6),
@@ -100,6 +101,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
 }
 BESIDE_THE_TEXT = (
     "num_return_sequences",
+    "num_beam_groups",
+    "diversity_penalty",
     "renormalize_logits",
     "prompt_lookup_num_tokens",
     "max_matching_ngram_size",
