@@ -43,6 +43,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"do_sample": True, "typical_p": 0.8, "min_p": 0.01},
     {"repetition_penalty": 1.3, "presence_penalty": 0.2, "frequency_penalty": 0.1},
     {"stop_token_ids": list(range(20))},
+    {"prompt_lookup_num_tokens": 3},
+    {"assistant_early_exit": 1, "temperature": 0.8},
 ]
 IMPOSSIBLE = {"stop_token_ids": list(range(VOCAB_SIZE)), "min_new_tokens": 1}  # leaves no token
 

@@ -21,7 +21,7 @@ from pellucid.choose.strategies.speculative import excess
 from pellucid.choose.task import Task
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import GeneratedToken, Generation
-from pellucid.errors import ParameterError
+from pellucid.errors import BackendError, ParameterError
 from pellucid.model.cache import Cache
 from pellucid.model.run import Run
 
@@ -380,6 +380,33 @@ def test_an_answer_that_is_closed_leaves_no_guess_in_the_cache() -> None:
     events.close()
     assert not branch.drafted
     assert branch.cache.length == len(branch.ids) - 1
+
+
+def test_a_step_that_fails_in_one_model_can_be_tried_again() -> None:
+    failures = iter([False, True] * 40)
+
+    def failing(ids: tuple[int, ...], logits: Floats) -> Floats:
+        if next(failures):
+            raise BackendError("a planted failure")
+        return logits
+
+    by, given = engine(unlike), parameters(max_new_tokens=12)
+    small = Engine(ToyModel(spoil=failing))
+    requests = [Request([4, 5], given), Request([6], given, draft=small), Request([7], given)]
+    running = [by.start(request, index) for index, request in enumerate(requests)]
+    ended: dict[int, Generation] = {}
+    failed = 0
+    while len(ended) < 3:
+        try:
+            events = by.step(running)
+        except BackendError:
+            failed += 1
+        else:
+            ended |= {e.index: e.generation for e in events if e.generation}
+    assert failed > 3
+    for index, request in enumerate(requests):
+        said = greedy_after(list(request.prompt_ids), 12)
+        assert list(ended[index].ids) == (said[: said.index(END)] if END in said else said)
 
 
 # What is told of it

@@ -237,8 +237,15 @@ class Engine:
             for branch, segment in _segments(score, most):
                 passes.setdefault(id(branch.model), []).append((branch, segment))
         told: dict[int, Scored] = {}
-        for parts in passes.values():
-            told |= _forward(self._model_of(parts[0][0]), parts)
+        fed: list[Part] = []
+        try:
+            for parts in passes.values():
+                told |= _forward(self._model_of(parts[0][0]), parts)
+                fed += parts
+        except BaseException:  # Ctrl-C too: a step can be tried again, so no model may be ahead
+            for branch, segment in fed:
+                branch.cache.trim(branch.cache.length - len(segment.ids))
+            raise
         return [self._answer(score, told) for score in asked]
 
     def _model_of(self, branch: Branch) -> LanguageModel:
