@@ -12,6 +12,7 @@ import pytest
 from pytest import approx, raises  # noqa: PT013  (sentences read better)
 
 import pellucid
+from pellucid.backends.native import Native
 from pellucid.errors import (
     BackendError,
     ModelNotFoundError,
@@ -19,6 +20,7 @@ from pellucid.errors import (
     TemplateError,
     UnsupportedError,
 )
+from pellucid.weights.checkpoint import open_checkpoint
 
 PROMPT = "The man walked the"
 
@@ -269,6 +271,105 @@ def test_a_parameter_that_cannot_be_is_refused_before_the_weights_are_read(unrea
 def test_next_lists_one_token_to_all_of_them(unread, top):
     with raises(ParameterError, match=r"^top: "):
         unread.next(PROMPT, top=top)
+
+
+# ---- several answers, and other ways on ---------------------------------------------------------
+
+
+def test_the_pieces_of_a_stream_are_those_of_the_first_of_several_answers(lm):
+    given = {"temperature": 1.5, "seed": 4, "max_new_tokens": 8}
+    stream = lm.stream(PROMPT, num_return_sequences=3, **given)
+    assert "".join(stream) == stream.finish().text == lm.generate(PROMPT, **given).text
+    first, second = stream.finish().alternatives
+    texts = {stream.finish().text, first.text, second.text}
+    assert len(texts) == 3
+    assert [one["text"] for one in stream.finish().to_dict()["alternatives"]] == [
+        first.text,
+        second.text,
+    ]
+
+
+def test_a_conversation_hears_the_first_of_several_answers(lm):
+    talk = lm.conversation()
+    given = {"temperature": 1.5, "seed": 4, "max_new_tokens": 6, "num_return_sequences": 2}
+    answer = talk.say("Tell me a story.", **given).finish()
+    assert talk.messages[-1]["content"] == answer.text != answer.alternatives[0].text
+
+
+def accounts(view):
+    return [token.ledger for token in view.tokens]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"temperature": 0.9, "seed": 2}, {"num_beams": 2}, {"prompt_lookup_num_tokens": 3}],
+)
+def test_a_branch_is_what_starting_over_gives_and_computes_only_what_is_new(lm, fed, given):
+    whole = lm.generate("One, two, three. One, two,", max_new_tokens=12, **given)
+    ids = [*whole.prompt_ids, *whole.ids[:5], *lm.tokenizer.encode(" river")]
+    fed.clear()
+    branch = whole.branch(at=5, token=" river", max_new_tokens=6, **given)
+    assert fed[0] == 1 or "num_beams" in given
+    assert fed[0] < len(ids)
+    lm.forget()
+    again = lm.generate(ids, max_new_tokens=6, **given)
+    assert branch.to_dict() == again.to_dict()
+    assert accounts(branch) == accounts(again)
+
+
+def test_a_branch_goes_on_from_any_answer_and_from_a_branch(lm):
+    whole = lm.generate(PROMPT, max_new_tokens=4, num_beams=3, num_return_sequences=2)
+    other = whole.alternatives[0]
+    on = other.branch(token=" and then", max_new_tokens=2)  # a text of two tokens
+    assert on.prompt_ids == (*other.prompt_ids, *other.ids, *lm.tokenizer.encode(" and then"))
+    assert (
+        on.branch(at=1, max_new_tokens=2).ids
+        == lm.generate([*on.prompt_ids, on.ids[0]], max_new_tokens=2).ids
+    )
+
+
+def test_a_node_of_the_tree_is_gone_on_from(lm):
+    whole = lm.generate(PROMPT, max_new_tokens=4, num_beams=3)
+    tree = whole.generation.tree
+    node = next(n for n, one in enumerate(tree.nodes) if one.fate == "pruned" and one.parent)
+    on = whole.branch(node=node, max_new_tokens=2)
+    assert on.prompt_ids == (*whole.prompt_ids, *tree.path(node))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"at": 3}, "at: must be a whole number from 0 to 2"),
+        ({"at": 1, "token": ""}, "token: is an empty text"),
+        ({"at": 1, "token": 2.5}, "token: must be a text or a token id"),
+        ({"at": 1, "token": 10**6}, "no token id"),
+        ({"node": 1}, "node: has no meaning here"),
+        ({"top_p": 7}, "top_p: must be"),
+    ],
+)
+def test_a_branch_that_cannot_be_is_refused(lm, given, message):
+    with raises(ParameterError, match=message):
+        lm.generate(PROMPT, max_new_tokens=2).branch(**given)
+    with raises(ParameterError, match="excludes at"):
+        lm.generate(PROMPT, max_new_tokens=2, num_beams=2).branch(at=1, node=1)
+
+
+def test_what_is_held_for_branches_is_bounded_and_freed(smollm2):
+    backend = Native(threads=1)
+    lm = pellucid.LM(open_checkpoint(smollm2), backend)
+    pages = []
+    for number in range(20):
+        lm.generate([number + 5] * 10, max_new_tokens=2)
+        pages.append(backend.engine.pages)
+    assert 0 < pages[0] < pages[7] == pages[-1]
+    lm.generate(PROMPT, max_new_tokens=2).branch(at=1, token=" a", max_new_tokens=2)
+    lm.stream(PROMPT, max_new_tokens=2).close()
+    lm.forget()
+    assert backend.engine.pages == 0
+    answer = lm.generate(PROMPT, max_new_tokens=2)
+    assert backend.engine.pages
+    del answer, lm
+    assert backend.engine.pages == 0
 
 
 # ---- conversations -----------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeGuard, overload
@@ -16,17 +16,22 @@ from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import leading, logsumexp
 from pellucid.engine.engine import Engine, Request, checked_ids
-from pellucid.engine.generation import Event
+from pellucid.engine.generation import Event, Generation
+from pellucid.engine.recent import Recent
 from pellucid.engine.running import check_finite
+from pellucid.engine.stepper import Stepper
 from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
 from pellucid.look.considered import considered
 from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
+from pellucid.look.lexicon import Lexicon
 from pellucid.look.next import Candidate, NextView
 from pellucid.look.score import ScoredToken, ScoreView
+from pellucid.look.streams import Stream, Streams
 from pellucid.look.tokens import TokensView
 from pellucid.look.tree import TreeView
+from pellucid.look.walk import Walk
 from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe, longest
@@ -109,6 +114,7 @@ class LM:
         self.name = name or checkpoint.path.name
         self._backend = backend
         self._context_length = context_length
+        self._recent = Recent()
 
     def __repr__(self) -> str:
         size = sum(tensor.size for tensor in self.checkpoint.tensors.values())
@@ -145,6 +151,18 @@ class LM:
     def engine(self) -> Engine:
         """The generation loop over this model."""
         return Engine(self.model, self.tokenizer)
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        return Lexicon(self.tokenizer)
+
+    def forget(self) -> None:
+        """Free what is held of the last generations: keys and values, which let their `branch` go
+        on without computing them again.
+
+        Eight at most are held; all but the last of them have 4,096 tokens together at most.
+        """
+        self._recent.forget()
 
     # ---- seeing ----------------------------------------------------------------------------
 
@@ -250,9 +268,9 @@ class LM:
         """
         if not _are_several(prompt):
             request = self._request(self._ids(prompt), draft, given)
-            return self._stream(self.engine.run([request]))
+            return self._stream(request, self.engine.run([request]))
         requests = [self._request(self._ids(one), draft, given) for one in prompt]
-        return Streams(self.engine.run(requests), len(requests), self._bytes)
+        return self._streams(requests, self.engine.run(requests))
 
     def explain(
         self, prompt: Prompt, *, top: int = 5, token: int | None = None, **given: Any
@@ -287,6 +305,17 @@ class LM:
         text = b"".join(map(self._bytes, ids))
         return TreeView(considered(answer), self._bytes, prompt=text, depth=depth, width=width)
 
+    def step(self, prompt: Prompt, **given: Any) -> Walk:
+        """Continue a prompt by hand: see what may come next, pick or draw a token, go back, fork,
+        change parameters between tokens.
+
+        `given` as in `generate`; what looks farther than one token, as a search does, is a
+        ParameterError.
+        """
+        ids = self._ids(prompt)
+        parameters(**given)
+        return Walk(Stepper(self.engine, ids, **given), self._lexicon)
+
     def chat(
         self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any
     ) -> GenerationView:
@@ -295,7 +324,7 @@ class LM:
         `messages` are `[{"role": "user", "content": "..."}, ...]`; the others as in `generate`.
         """
         request = self._request(self.chat_ids(messages), draft, given)
-        return self._stream(self.engine.run([request])).finish()
+        return self._stream(request, self.engine.run([request])).finish()
 
     def conversation(self, system: str | None = None) -> Conversation:
         """A conversation that grows; what was said is not computed again."""
@@ -328,7 +357,8 @@ class LM:
         branch: Branch | None = None,
     ) -> Request:
         guessing = draft.engine if draft else None
-        return Request(ids, parameters(**given), branch=branch, draft=guessing)
+        asked = parameters(**given)
+        return Request(ids, asked, branch=branch or self.engine.new_branch(), draft=guessing)
 
     def _ids(self, prompt: object) -> list[int]:
         """A prompt's token ids, checked to be some and to fit into the context."""
@@ -354,81 +384,43 @@ class LM:
         last: Floats = logits[0]
         return last
 
-    def _stream(self, events: Generator[Event, None, None]) -> Stream:
-        return Stream(events, self._bytes)
+    def _stream(self, request: Request, events: Generator[Event, None, None]) -> Stream:
+        return Stream(self._streams([request], events))
+
+    def _streams(
+        self, requests: Sequence[Request], events: Generator[Event, None, None]
+    ) -> Streams:
+        def ended(index: int, generation: Generation) -> GenerationView:
+            branch = requests[index].branch
+            assert branch
+            self._recent.keep(branch)
+            return self._view(generation)
+
+        return Streams(events, len(requests), ended)
+
+    def _view(self, generation: Generation) -> GenerationView:
+        pieces = [self._bytes(token) for token in generation.ids]
+        others = [self._view(other) for other in generation.alternatives]
+        return GenerationView(generation, pieces, alternatives=others, go_on=self._go_on)
+
+    def _go_on(
+        self,
+        ids: Sequence[int],
+        token: int | str | None,
+        *,
+        draft: LM | None = None,
+        **given: Any,
+    ) -> GenerationView:
+        """Continue these ids and a token, from what was computed of them."""
+        grown = self._ids([*ids, *(() if token is None else self._lexicon.ids(token))])
+        request = self._request(grown, draft, given, self._recent.fork(grown))
+        return self._stream(request, self.engine.run([request])).finish()
 
     def _text(self, token: int) -> str:
         return self._bytes(token).decode("utf-8", "replace")
 
     def _bytes(self, token: int) -> bytes:
-        """A token's bytes; a model's output can have rows that no token has."""
-        known = token < self.tokenizer.vocab_size
-        return self.tokenizer.token_bytes(token) if known else b""
-
-
-class Streams(Iterator[tuple[int, str]]):
-    """Answers to several prompts as they come: which prompt's, and a piece of it.
-
-    Each of `generations` is None until that answer has ended. Closing ends all where they are.
-    """
-
-    def __init__(
-        self,
-        events: Generator[Event, None, None],
-        count: int,
-        bytes_of: Callable[[int], bytes],
-    ) -> None:
-        self.generations: list[GenerationView | None] = [None] * count
-        self._events = events
-        self._bytes_of = bytes_of
-
-    def __next__(self) -> tuple[int, str]:
-        for event in self._events:
-            if event.generation:
-                pieces = [self._bytes_of(token) for token in event.generation.ids]
-                self.generations[event.index] = GenerationView(event.generation, pieces)
-            if event.text:
-                return event.index, event.text
-        raise StopIteration
-
-    def finish(self) -> GenerationsView:
-        """The whole answers; what is still to come is waited for."""
-        for _ in self:
-            pass
-        ended = [generation for generation in self.generations if generation is not None]
-        if len(ended) < len(self.generations):
-            raise ParameterError("stream", "was closed before the answer had ended")
-        return GenerationsView(ended)
-
-    def close(self) -> None:
-        """End the answers where they are."""
-        self._events.close()
-
-
-class Stream(Iterator[str]):
-    """An answer as it comes: its pieces, and then the whole. Closing ends it where it is."""
-
-    def __init__(
-        self, events: Generator[Event, None, None], bytes_of: Callable[[int], bytes]
-    ) -> None:
-        self._streams = Streams(events, 1, bytes_of)
-
-    @property
-    def generation(self) -> GenerationView | None:
-        """The whole; None until the answer has ended."""
-        return self._streams.generations[0]
-
-    def __next__(self) -> str:
-        return next(self._streams)[1]
-
-    def finish(self) -> GenerationView:
-        """The whole answer; what is still to come is waited for."""
-        (generation,) = self._streams.finish()
-        return generation
-
-    def close(self) -> None:
-        """End the answer where it is."""
-        self._streams.close()
+        return self._lexicon.bytes_of(token)
 
 
 class Conversation:
@@ -453,7 +445,7 @@ class Conversation:
         asked: Message = {"role": "user", "content": text}
         ids = self.lm.chat_ids([*self.messages, asked])
         request = self.lm._request(ids, draft, given, self._branch)
-        return self.lm._stream(self._hear(asked, self.lm.engine.run([request])))
+        return self.lm._stream(request, self._hear(asked, self.lm.engine.run([request])))
 
     def clear(self) -> None:
         """Forget everything but the system message."""
@@ -469,7 +461,7 @@ class Conversation:
         answer = ""
         try:
             for event in events:
-                answer += event.text
+                answer += "" if event.line else event.text  # of several answers, the first
                 yield event
         finally:
             self.messages += [asked, {"role": "assistant", "content": answer}]

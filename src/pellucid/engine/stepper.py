@@ -57,6 +57,11 @@ class Stepper:
         return self._task.parameters
 
     @property
+    def filtered(self) -> bool:
+        """Whether there are filters between the model and the choice."""
+        return bool(self._task.chain.filters)
+
+    @property
     def over(self) -> bool:
         """Whether the answer has ended."""
         return self._task.ended(self.ids)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from pellucid.choose.parameters.values import Integer
 from pellucid.engine.generation import FinishReason, GeneratedToken, Generation
+from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
 from pellucid.look.numbers import left_out, percent
 from pellucid.look.view import View
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 _ROWS_IN_TERMINAL, _ROWS_IN_HTML = 100, 500
 _SAME = 1e-5  # of itself; as far apart may two ways of rounding one probability be
 _PART = "part of a character"
+_OTHERS = ("##", "another answer", "#tokens", "#score")
 _REASONS = {"stop": "ended at a stop", "length": "ended at the length asked for, or the context's"}
 
 
@@ -27,7 +30,8 @@ class GenerationView(View):
     and the probability after all filters beside it where these changed it.
 
     `pieces`, where given, are the bytes of each token, and show what its text cannot: part of a
-    character.
+    character. `alternatives` are the views of the other answers, where several were asked for.
+    `go_on` continues ids and one token more, and lets `branch` do so from any place.
 
     >>> token = GeneratedToken(1005, " Too", 0.25, 2, 0.25)
     >>> GenerationView(Generation(" Too", (1005,), (51,), "length", (token,)))
@@ -39,9 +43,18 @@ class GenerationView(View):
     1 token, ended at the length asked for, or the context's.
     """
 
-    def __init__(self, generation: Generation, pieces: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        pieces: Sequence[bytes] = (),
+        *,
+        alternatives: Sequence[GenerationView] = (),
+        go_on: Callable[..., GenerationView] | None = None,
+    ) -> None:
         self.generation = generation
         self.pieces = tuple(pieces)
+        self.alternatives = tuple(alternatives or map(GenerationView, generation.alternatives))
+        self._go_on = go_on
 
     @property
     def text(self) -> str:
@@ -73,6 +86,40 @@ class GenerationView(View):
         """What repeats the draws; None where nothing was drawn."""
         return self.generation.seed
 
+    def branch(
+        self,
+        at: int | None = None,
+        token: int | str | None = None,
+        *,
+        node: int | None = None,
+        **given: Any,
+    ) -> GenerationView:
+        """Continue from another place: after the prompt, the first `at` tokens (all unless given)
+        and then this `token`, an id or a text, which may be several tokens.
+
+        `node` continues a branch that a search considered, by its number in the tree of the
+        generation, instead. `given` as in `LM.generate`: nothing is taken over from this answer.
+        What the model holds of its last generations is not computed again (see `LM.forget`), and
+        the result is what the same ids would give as a prompt.
+
+        Raises ParameterError for a place, node, text or parameter that cannot be.
+        """
+        if self._go_on is None:
+            raise ParameterError("branch", "needs the model that made this answer")
+        return self._go_on([*self.prompt_ids, *self._way(at, node)], token, **given)
+
+    def _way(self, at: int | None, node: int | None) -> Sequence[int]:
+        """The tokens from the prompt to a place, or to a node of the tree."""
+        if node is None:
+            end = len(self.ids)
+            return self.ids[: end if at is None else Integer(0, end).check("at", at)]
+        if at is not None:
+            raise ParameterError("node", "excludes at: give one of the two")
+        tree = self.generation.tree
+        if tree is None:
+            raise ParameterError("node", "has no meaning here: nothing was searched; give at")
+        return tree.path(Integer(0, len(tree.nodes) - 1).check("node", node))
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: docs/json.md."""
         return self.generation.to_dict()
@@ -89,7 +136,17 @@ class GenerationView(View):
         )
         notes = terminal.words("\n".join(self._notes(_ROWS_IN_TERMINAL)))
         table = [terminal.table(self._headings, rows)] if self.tokens else []
-        return terminal.stack(terminal.words(harmless(self.text)), *table, notes)
+        text = terminal.words(harmless(self.text))
+        return terminal.stack(text, *table, notes, *self._others_in_terminal())
+
+    def _others_in_terminal(self) -> Iterator[RenderableType]:
+        """The other answers, and how a search ranked them."""
+        if self.alternatives:
+            rows = (
+                (number, terminal.words(text), tokens, score)
+                for number, text, tokens, score in self._others(_ROWS_IN_TERMINAL)
+            )
+            yield terminal.table(_OTHERS, rows)
 
     def html(self) -> str:
         rows = (
@@ -104,7 +161,15 @@ class GenerationView(View):
         text = html.element("p", html.element("bdi", harmless(self.text)), class_="answer")
         table = html.table(self._headings, rows, "The tokens of the answer")
         notes = (html.element("p", note, class_="quiet") for note in self._notes(_ROWS_IN_HTML))
-        return html.fragment(text, table, *notes)
+        return html.fragment(text, table, *notes, *self._others_in_html())
+
+    def _others_in_html(self) -> Iterator[str]:
+        if self.alternatives:
+            rows = (
+                (number, html.element("bdi", text, class_="answer"), tokens, score)
+                for number, text, tokens, score in self._others(_ROWS_IN_HTML)
+            )
+            yield html.table(_OTHERS, rows, "The other answers")
 
     @property
     def _filtered(self) -> bool:
@@ -127,6 +192,12 @@ class GenerationView(View):
             piece = self.pieces[i] if i < len(self.pieces) else token.text
             probs = (token.prob, token.processed_prob)[: 1 + filtered]
             yield token, piece, (str(i), str(token.id)), (*map(percent, probs), f"{token.rank:,}")
+
+    def _others(self, most: int) -> Iterator[tuple[str, str, str, str]]:
+        for number, other in enumerate(islice(self.alternatives, most), 1):
+            score = other.generation.score
+            told = "" if score is None else f"{score:.3f}"
+            yield str(number), harmless(other.text), f"{len(other.ids):,}", told
 
     def _notes(self, most: int) -> Iterator[str]:
         if len(self.tokens) > most:
