@@ -305,16 +305,16 @@ class LM:
         text = b"".join(map(self._bytes, ids))
         return TreeView(considered(answer), self._bytes, prompt=text, depth=depth, width=width)
 
-    def step(self, prompt: Prompt, **given: Any) -> Walk:
+    def step(self, prompt: Prompt, *, top: int = 10, **given: Any) -> Walk:
         """Continue a prompt by hand: see what may come next, pick or draw a token, go back, fork,
-        change parameters between tokens.
+        change parameters between tokens. What is printed lists the `top` candidates.
 
         `given` as in `generate`; what looks farther than one token, as a search does, is a
         ParameterError.
         """
         ids = self._ids(prompt)
         parameters(**given)
-        return Walk(Stepper(self.engine, ids, **given), self._lexicon)
+        return Walk(Stepper(self.engine, ids, **given), self._lexicon, top=top)
 
     def chat(
         self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any

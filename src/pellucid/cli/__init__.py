@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": ("pellucid.cli.generate:generate", "Continue a text."),
     "explain": ("pellucid.cli.explain:explain", "Continue a text, and say of each token why."),
     "tree": ("pellucid.cli.explain:tree", "Continue a text, and draw what was considered."),
+    "step": ("pellucid.cli.step:step", "Continue a text by hand, token by token."),
     "chat": ("pellucid.cli.chat:chat", "Talk with a model, in its own chat template."),
     "score": ("pellucid.cli.text:score", "Show how likely a text is, token by token."),
     "plan": ("pellucid.cli.plan:plan", "Show each operation of a pass, and the time it takes."),

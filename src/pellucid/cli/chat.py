@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pellucid.cli.options import (
-    LARGEST_INPUT_BYTES,
-    decoded,
-    load,
-    print_json,
-    ready,
-    running,
-    text_given,
-)
+from pellucid.cli.lines import piped, typed
+from pellucid.cli.options import load, print_json, ready, running, text_given
 from pellucid.cli.sampling import Grouped, generation, sampling
 from pellucid.cli.stream import explain_cut, remark, write_stream
 from pellucid.errors import ParameterError, PellucidError
@@ -57,7 +49,7 @@ def chat(message: str | None, system: str | None, as_json: bool, **options: Any)
     elif sys.stdin.isatty():
         _talk(conversation, as_json, given)
     else:
-        for line in _lines():
+        for line in filter(str.strip, piped()):
             _answer(conversation, line, as_json, given)
 
 
@@ -75,10 +67,8 @@ def _answer(
 
 def _talk(conversation: Conversation, as_json: bool, given: dict[str, Any]) -> None:
     """Answer a person at a terminal until the person leaves."""
-    with suppress(ImportError):  # Windows has none
-        import readline  # noqa: F401  (gives input() history and editing)
     remark(f"{conversation.lm.name}. /help for commands, Ctrl-D to leave.")
-    for text in _typed():
+    for text in filter(str.strip, typed()):
         if text.startswith("/"):
             if not _command(text.split()[0], conversation):
                 return
@@ -91,36 +81,6 @@ def _talk(conversation: Conversation, as_json: bool, given: dict[str, Any]) -> N
             full = isinstance(error, ParameterError) and error.parameter == "prompt"
             hint = "; /clear begins again" if full else ""
             click.echo(f"pellucid: {error}{hint}", err=True)
-
-
-def _typed() -> Iterator[str]:
-    """The lines that a person types."""
-    while True:
-        try:
-            line = _line()
-        except EOFError:
-            click.echo(err=True)
-            return
-        if line.strip():
-            yield line
-
-
-def _line() -> str:
-    if sys.stdout.isatty():
-        return input("> ")
-    click.echo("> ", nl=False, err=True)  # input() would write it among the answers
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line.rstrip("\r\n")
-
-
-def _lines() -> Iterator[str]:
-    """The lines that come through a pipe."""
-    while data := sys.stdin.buffer.readline(LARGEST_INPUT_BYTES + 1):
-        line = decoded(data).rstrip("\r\n")
-        if line.strip():
-            yield line
 
 
 def _command(name: str, conversation: Conversation) -> bool:

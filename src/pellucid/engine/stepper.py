@@ -133,8 +133,8 @@ class Stepper:
 
     def _take(self, given: dict[str, Any]) -> None:
         """Go on with these parameters from where it is."""
-        given = {name: value for name, value in given.items() if value is not None}
         asked = parameters(**given)
+        given = {name: value for name, value in given.items() if value is not None}
         _check_single(asked)
         if asked.sampling and asked.seed is None:
             asked = replace(asked, seed=self._seed)

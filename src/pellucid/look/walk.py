@@ -22,7 +22,6 @@ from pellucid.look.view import View
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_TOP = 10
 _TAIL = 64  # tokens of prompt and answer that stand above the table
 
 
@@ -54,7 +53,8 @@ class Walk(View):
     and seed says.
     """
 
-    def __init__(self, stepper: Stepper, lexicon: Lexicon) -> None:
+    def __init__(self, stepper: Stepper, lexicon: Lexicon, *, top: int = 10) -> None:
+        self.top = Integer(1, 1000).check("top", top)
         self._stepper = stepper
         self._lexicon = lexicon
 
@@ -86,13 +86,13 @@ class Walk(View):
         """Why the answer is over; None while it is not."""
         return self._stepper.answer().finish_reason
 
-    def candidates(self, top: int = _TOP) -> list[Option]:
-        """What may come next: the `top` likeliest of the model, and after the filters the likeliest
-        that are others. None where the answer is over.
+    def candidates(self, top: int | None = None) -> list[Option]:
+        """What may come next: the `top` likeliest of the model (`Walk.top` unless given), and after
+        the filters the likeliest that are others. None where the answer is over.
 
         Raises ParameterError where the filters leave nothing.
         """
-        top = Integer(1, 1000).check("top", top)
+        top = self.top if top is None else Integer(1, 1000).check("top", top)
         if self._stepper.over:
             return []
         ledger = self._stepper.candidates(top)
@@ -126,11 +126,17 @@ class Walk(View):
 
     def sample(self, count: int = 1) -> Walk:
         """Choose the next `count` tokens as a generation would, or as many as the answer has."""
-        for _ in range(Integer(1, 2**31 - 1).check("count", count)):
-            self._stepper.sample()
-            if self._stepper.over:
-                break
+        for _ in self.stream(count):
+            pass
         return self
+
+    def stream(self, count: int) -> Iterator[str]:
+        """The same, piece by piece as the text is made."""
+        answer = self._stepper.answer()
+        for _ in range(Integer(1, 2**31 - 1).check("count", count)):
+            yield answer.take(self._stepper.sample()).text
+            if answer.finish_reason:
+                return
 
     def back(self, count: int = 1) -> Walk:
         """Take back the last tokens; draws go on, so that another may be drawn."""
@@ -147,7 +153,7 @@ class Walk(View):
 
     def fork(self) -> Walk:
         """A second one with the same past, which goes on by itself."""
-        return Walk(self._stepper.fork(), self._lexicon)
+        return Walk(self._stepper.fork(), self._lexicon, top=self.top)
 
     def why(self, at: int = -1, *, top: int = 5) -> LedgerView:
         """Why a token was chosen: the last, or that `at` a place of the answer."""

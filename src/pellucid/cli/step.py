@@ -1,0 +1,246 @@
+"""`pellucid step`: an answer by hand, token by token."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pellucid.choose.parameters import PARAMETERS, parameters
+from pellucid.choose.parameters.values import Flag, shown
+from pellucid.cli.lines import piped, typed
+from pellucid.cli.options import load, print_json, ready, running, show, text_argument
+from pellucid.cli.sampling import Grouped, generation, sampling
+from pellucid.cli.stream import remark, write_stream
+from pellucid.errors import ParameterError, PellucidError
+
+if TYPE_CHECKING:
+    from pellucid.look.walk import Walk
+
+_HELP = """3                    pick the token with this number in the table
+ river  "\\n"  #198   pick a token by its text, in quotes as in JSON, or by its id
+Enter                draw the next token, or take the likeliest; so does run
+run N                so many of them
+back [N], b [N]      take back the last tokens
+set temperature 0.7  change a parameter from here on; set alone shows them
+unset temperature    take it back
+branch [NAME]        go on in a copy; the other stays as it is
+branches, go NAME    show all, and go on in another
+why                  how the last token was chosen
+text, ids, show      what is written so far, and what may come next
+quit, Ctrl-D         leave"""
+
+
+@click.command(cls=Grouped)
+@text_argument
+@sampling
+@click.option("--top", default=10, show_default=True, metavar="N", help="How many tokens to list.")
+@running
+def step(text: str, top: int, as_json: bool, **options: Any) -> None:
+    """Continue TEXT by hand: see what may come next, pick a token or have one drawn, go back, try
+    another way, change parameters in between.
+
+    Commands are typed, or come from a pipe; `help` lists them. With --json, what each leads to is
+    one line.
+    """
+    if options["draft"]:
+        raise ParameterError("draft", "has no effect step by step")
+    given = generation(options)
+    walk = ready(load(options)).step(text, top=top, **given)
+    session = Session(walk, as_json)
+    session.attempt("show")
+    if not sys.stdin.isatty():
+        session.obey(piped())
+        return
+    remark("help for commands, Ctrl-D to leave.")
+    session.obey(typed())
+
+
+class Session:
+    """Branches of one answer, one of which is looked at, and the commands that change them."""
+
+    def __init__(self, walk: Walk, as_json: bool) -> None:
+        self.branches = {"1": walk}
+        self.name = "1"
+        self._as_json = as_json
+        self._commands: dict[str, Callable[[str], None]] = {
+            "show": self._show, "run": self._run, "back": self._back, "b": self._back,
+            "set": self._set, "unset": self._unset, "branch": self._branch,
+            "branches": self._branches, "go": self._go, "why": self._why, "text": self._text,
+            "ids": self._ids, "help": self._help,
+        }  # fmt: skip
+
+    @property
+    def walk(self) -> Walk:
+        """The branch that is looked at."""
+        return self.branches[self.name]
+
+    def obey(self, lines: Iterator[str]) -> None:
+        """Do what the lines say, until one says to leave."""
+        for line in lines:
+            if line.strip() in ("quit", "q", "exit"):
+                return
+            self.attempt(line)
+
+    def attempt(self, line: str) -> None:
+        """Do what a line says; a mistake is told, and Ctrl-C stops it."""
+        try:
+            name, _, rest = line.partition(" ")
+            if not line.strip():
+                self._run("")
+            elif command := self._commands.get(name):
+                command(rest.strip())
+            else:
+                self._pick(line)
+        except PellucidError as error:
+            click.echo(f"pellucid: {error}", err=True)
+        except KeyboardInterrupt:
+            remark("stopped; show tells where")
+
+    def _pick(self, line: str) -> None:
+        self.walk.pick(self._named(line))
+        self._show()
+
+    def _named(self, line: str) -> int | str:
+        """A token by its number in the table, its id, its text in quotes, or its text."""
+        if line.strip().isdecimal():
+            options = self.walk.candidates()
+            number = _number("token", line)
+            if not 1 <= number <= len(options):
+                reason = f"the table has no number {number}; #{number} is the token of this id"
+                raise ParameterError("token", reason)
+            return options[number - 1].id
+        if line.startswith("#") and line[1:].isdecimal():
+            return _number("token", line[1:])
+        return _unquoted(line) if line.startswith('"') else line
+
+    def _run(self, rest: str) -> None:
+        count = _number("run", rest) if rest else 1
+        if self._as_json or count == 1:
+            self.walk.sample(count)
+        else:
+            write_stream(self.walk.stream(count))
+        self._show()
+
+    def _back(self, rest: str) -> None:
+        self.walk.back(_number("back", rest) if rest else 1)
+        self._show()
+
+    def _set(self, rest: str) -> None:
+        if not rest:
+            told = (f"{name} {value}" for name, value in self.walk.parameters.given().items())
+            remark("\n".join(told))
+            return
+        name, *values = _words(rest)
+        self.walk.set(**_setting(name.replace("-", "_"), values))
+        self._show()
+
+    def _unset(self, rest: str) -> None:
+        self.walk.set(**dict.fromkeys(rest.replace("-", "_").split()))
+        self._show()
+
+    def _branch(self, rest: str) -> None:
+        name = rest or next(n for n in map(str, range(1, 2**31)) if n not in self.branches)
+        if name in self.branches:
+            raise ParameterError("branch", f"{shown(name)} is taken; `go {name}` goes there")
+        self.branches[name] = self.walk.fork()
+        self.name = name
+        self._show()
+
+    def _go(self, rest: str) -> None:
+        if rest not in self.branches:
+            raise ParameterError("go", f"there is no {shown(rest)}: {', '.join(self.branches)}")
+        self.name = rest
+        self._show()
+
+    def _branches(self, _rest: str) -> None:
+        if self._as_json:
+            print_json({"branches": [self._told(name) for name in self.branches]})
+            return
+        from pellucid.look.visible import harmless
+
+        for name, walk in self.branches.items():
+            mark = "→" if name == self.name else " "
+            click.echo(f"{mark} {harmless(name)}  {harmless(walk.text)}", color=True)
+
+    def _why(self, _rest: str) -> None:
+        show(self.walk.why(), self._as_json)
+
+    def _text(self, _rest: str) -> None:
+        from pellucid.look.visible import harmless
+
+        text = self.walk.text
+        self._tell(harmless(text) if sys.stdout.isatty() else text)
+
+    def _ids(self, _rest: str) -> None:
+        self._tell(" ".join(map(str, self.walk.ids)))
+
+    def _help(self, _rest: str) -> None:
+        remark(_HELP)
+
+    def _tell(self, line: str) -> None:
+        """A line, or with --json the state, which has it."""
+        if self._as_json:
+            self._show()
+        else:
+            click.echo(line, color=True)
+
+    def _show(self, _rest: str = "") -> None:
+        if self._as_json:
+            print_json({"branch": self.name, **self.walk.to_dict()})
+        else:
+            show(self.walk, as_json=False)
+
+    def _told(self, name: str) -> dict[str, Any]:
+        walk = self.branches[name]
+        return {"branch": name, "text": walk.text, "ids": list(walk.ids)}
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        reason = f"must be a whole number, not {shown(text)}; a text may stand in quotes"
+        raise ParameterError(name, reason) from None
+
+
+def _unquoted(line: str) -> str:
+    try:
+        text = json.loads(line)
+    except ValueError:
+        raise ParameterError("token", f"must be quoted as in JSON, not {shown(line)}") from None
+    assert isinstance(text, str), "what begins with a quote is a string"
+    return text
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ParameterError("set", f"{error}".lower()) from None
+
+
+def _setting(name: str, values: list[str]) -> dict[str, Any]:
+    """What `set` changes, read as the options of the command line are."""
+    if name not in PARAMETERS:
+        parameters(**{name: values})  # which says so, and what is near
+    command = sampling(click.Command("set"))
+    option = next(param for param in command.params if param.name == name)
+    assert isinstance(option, click.Option)
+    dashed = name.replace("_", "-")
+    if isinstance(PARAMETERS[name].kind, Flag):
+        if values not in ([], ["true"], ["false"]):
+            raise ParameterError(name, "must be true or false")
+        arguments = [f"--{'no-' * (values == ['false'])}{dashed}"]
+    elif (option.multiple and values) or len(values) == 1:
+        arguments = [f"--{dashed}={value}" for value in values]
+    else:
+        raise ParameterError(name, f"needs one value, not {len(values)}; quotes join words")
+    try:
+        return {name: command.make_context("set", arguments).params[name]}
+    except click.UsageError as error:
+        raise ParameterError(name, error.message.rstrip(".")) from None
