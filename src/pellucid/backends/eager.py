@@ -66,3 +66,7 @@ class EagerRunner:
     def unembed(self, rows: Floats) -> Floats:
         with self._ops.inference():
             return self._ops.numpy(self._forward.unembed(self._ops.array(rows)))
+
+    def project(self, rows: Floats) -> Floats:
+        with self._ops.inference():
+            return self._ops.numpy(self._forward.project(self._ops.array(rows)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.backends import _native
-from pellucid.backends.record import Recorder, Step, Value
+from pellucid.backends.record import End, Recorder, Step, Value
 from pellucid.errors import UnsupportedError
 from pellucid.model.config import ModelConfig
 from pellucid.model.forward import Weights
@@ -67,10 +67,10 @@ def lower(
     return Lowered(plan, tuple(map(place, stopped)), tuple(map(place, places)))
 
 
-def lower_unembedding(engine: Any, config: ModelConfig, weights: Weights) -> Lowered:
-    """The plan of the last norm and matrix; its rows are written into the buffer `given`."""
+def lower_end(engine: Any, config: ModelConfig, weights: Weights, end: End) -> Lowered:
+    """The plan of the forward's end alone; its rows are written into the buffer `given`."""
     recorder = Recorder()
-    given, result = recorder.record_unembedding(config, weights)
+    given, result = recorder.record_end(config, weights, end)
     plan = _native.Plan(engine, config.layers, config.kv_heads, config.head_dim)
     buffer_of = _write(plan, recorder, result)
     return Lowered(plan, given=buffer_of[given.number])

@@ -12,7 +12,8 @@ import numpy as np
 
 from pellucid.backends import _native
 from pellucid.backends.isa import instruction_set
-from pellucid.backends.lower import Lowered, Place, lower, lower_unembedding
+from pellucid.backends.lower import Lowered, Place, lower, lower_end
+from pellucid.backends.record import End
 from pellucid.errors import BackendError, ParameterError
 from pellucid.model import sites
 from pellucid.model.cache import KeyValues
@@ -130,8 +131,14 @@ class PlanRunner:
             return self._pass(run, variant)
 
     def unembed(self, rows: Floats) -> Floats:
-        """The last norm and matrix, as a plan of their own."""
-        with self._variant("unembed", self._unembedding) as variant:
+        return self._end("unembed", rows)
+
+    def project(self, rows: Floats) -> Floats:
+        return self._end("project", rows)
+
+    def _end(self, end: End, rows: Floats) -> Floats:
+        """The end of the forward, as a plan of its own."""
+        with self._variant(end, lambda: self._ending(end)) as variant:
             out = np.empty((len(rows), variant.plan.width), np.float32)
             numbers = np.arange(len(rows))
             variant.plan.write(variant.given, rows)
@@ -141,8 +148,8 @@ class PlanRunner:
     def _lowered(self, *probed: Collection[str]) -> Lowered:
         return lower(self._backend.engine, self._config, self._weights, self._backend.full, *probed)
 
-    def _unembedding(self) -> Lowered:
-        return lower_unembedding(self._backend.engine, self._config, self._weights)
+    def _ending(self, end: End) -> Lowered:
+        return lower_end(self._backend.engine, self._config, self._weights, end)
 
     @contextmanager
     def _variant(self, key: object, made: Callable[[], Lowered]) -> Iterator[Lowered]:

@@ -12,6 +12,7 @@ from pellucid.model.forward import Forward, Weights
 from pellucid.model.ops import Activation, Linear, Norm
 
 Matrix = Any  # the native module's packed matrix
+End = Literal["unembed", "project"]  # what `Forward` can do with rows alone
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ class Recorder:
         result: Value = Forward(config, weights, ops)(unknown)
         return result
 
-    def record_unembedding(self, config: ModelConfig, weights: Weights) -> tuple[Value, Value]:
-        """Run the end of the forward: the value of residual rows, and that of their logits."""
+    def record_end(self, config: ModelConfig, weights: Weights, end: End) -> tuple[Value, Value]:
+        """Run the end of the forward: the value of the rows it is given, and of their logits."""
         ops: Any = self
         given = self.step("given", (), config.hidden_size, wanted=True)
-        return given, Forward(config, weights, ops).unembed(given)
+        result: Value = getattr(Forward(config, weights, ops), end)(given)
+        return given, result
 
     def site(self, x: Value, name: str, run: Any) -> Value:
         if name in self._stops:

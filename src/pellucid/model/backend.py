@@ -21,6 +21,9 @@ class Runner(Protocol):
     def unembed(self, rows: Floats) -> Floats:
         """The final norm and the output matrix: `[n, hidden]` float32 -> `[n, vocab]`."""
 
+    def project(self, rows: Floats) -> Floats:
+        """The output matrix alone: `[n, hidden]` float32 -> `[n, vocab]`."""
+
 
 class Backend(Protocol):
     """Places weights, keeps keys and values, and runs the one forward its own way."""

@@ -72,9 +72,8 @@ class Forward:
         x = self.ops.site(self.embed(run), "embed", run)
         for i, layer in enumerate(self.weights.layers):
             x = self.block(x, i, layer, run, turns)
-        return self.unembed(
-            self.ops.take(x, run.wanted), lambda name, x: self.ops.site(x, name, run)
-        )
+        x = self.ops.site(self.norm(x, self.weights.final_norm), "final_norm", run)
+        return self.ops.site(self.capped(self.ops.take(x, run.wanted)), "logits", run)
 
     def embed(self, run: Run) -> Array:
         """The first residual: tokens, and their positions where those are learned."""
@@ -86,12 +85,18 @@ class Forward:
             x = x + ops.embed(w.positions, run.positions)
         return x
 
-    def unembed(self, x: Array, at: At = _unseen) -> Array:
+    def unembed(self, x: Array) -> Array:
         """The last residual's logits: `[rows, hidden]` -> `[rows, vocab]`."""
-        x = at("final_norm", self.norm(x, self.weights.final_norm))
-        logits = self.ops.linear(x, self.weights.head)
-        cap = self.config.logit_softcap
-        return at("logits", self.ops.softcap(logits, cap) if cap else logits)
+        return self.capped(self.norm(x, self.weights.final_norm))
+
+    def capped(self, x: Array) -> Array:
+        """The logits of normed rows, within their bound if the family has one."""
+        logits, cap = self.project(x), self.config.logit_softcap
+        return self.ops.softcap(logits, cap) if cap else logits
+
+    def project(self, x: Array) -> Array:
+        """The output matrix alone: `[rows, hidden]` -> `[rows, vocab]`."""
+        return self.ops.linear(x, self.weights.head)
 
     def block(self, x: Array, i: int, layer: Layer, run: Run, turns: dict[Rope, Array]) -> Array:
         """Attention, then the MLP, each between its norms and added to the residual."""

@@ -87,11 +87,18 @@ class Model:
 
         The final norm, then the output matrix: what nostalgebraist (2020) called the logit lens.
         """
+        return self.run.unembed(self._rows(rows))
+
+    def project(self, rows: Floats) -> Floats:
+        """What the output matrix makes of rows: `[n, hidden]` -> `[n, vocab]`, nothing normed."""
+        return self.run.project(self._rows(rows))
+
+    def _rows(self, rows: Floats) -> Floats:
         shape = np.shape(rows)
         if len(shape) != 2 or shape[1] != self.config.hidden_size:
             reason = f"must be [n, {self.config.hidden_size}], not {list(shape)}"
             raise ParameterError("rows", reason)
-        return self.run.unembed(np.ascontiguousarray(rows, np.float32))
+        return np.ascontiguousarray(rows, np.float32)
 
     def _probed(self, run: Run) -> Floats:
         """A pass that is watched; a segment without a cache has one for as long as that takes."""

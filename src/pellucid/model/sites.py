@@ -1,10 +1,10 @@
 """The sites: names for the values inside a forward that can be watched and changed.
 
 A site is named `layers.N.resid_post`; `embed`, `final_norm` and `logits` stand beside the layers.
-Rows come first in every shape: one a token that is fed, but of `final_norm` and `logits` only those
-whose logits are wanted. The values are those that the forward goes on with: queries and keys are
-normed and turned, what attention and MLP add to the residual has been through the norm that some
-families put behind them. So resid_mid is resid_pre + attn_out, and resid_post resid_mid + mlp.out.
+Rows come first in every shape: one a token that is fed, but of `logits` only those that are wanted.
+The values are those that the forward goes on with: queries and keys are normed and turned, what
+attention and MLP add to the residual has been through the norm that some families put behind them.
+So resid_mid is resid_pre + attn_out, and resid_post resid_mid + mlp.out.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ IN_LAYER = (
     Site("resid_post", _HIDDEN, "the residual that the layer leaves", "hook_resid_post"),
 )  # fmt: skip
 AFTER = (
-    Site("final_norm", _HIDDEN, "what the output matrix reads; wanted rows only"),
+    Site("final_norm", _HIDDEN, "what the output matrix reads"),
     Site("logits", ("vocab_size",), "the answer; wanted rows only"),
 )  # fmt: skip
 _TABLE = {site.name: site for site in (*BEFORE, *IN_LAYER, *AFTER)}
@@ -108,7 +108,7 @@ def shape(name: str, config: ModelConfig, context: int = 0) -> tuple[int, ...]:
 
 def wanted(name: str) -> bool:
     """Whether a site has a row for each wanted row only."""
-    return name in ("final_norm", "logits")
+    return name == "logits"
 
 
 def residual(layers: int) -> str:
