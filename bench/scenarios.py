@@ -238,7 +238,7 @@ class _Timed:
         self.config = model.config
         self.new_cache = model.new_cache
         self.early_exit = model.early_exit
-        self.unembed = model.unembed
+        self.project = model.project
         self.seconds = 0.0
         self._forward = model.forward
 

@@ -264,6 +264,22 @@ REFUSED = [
     ),
     ({"best_of": 3}, "best_of: has no effect without sampling; give do_sample=True too"),
     ({"best_of": 3, "top_k": 5, "num_beams": 2}, "best_of: excludes num_beams"),
+    ({"penalty_alpha": 1.1, "top_k": 4}, "penalty_alpha: must be at least 0 and at most 1"),
+    ({"penalty_alpha": 0.6}, "penalty_alpha: needs top_k from 2 to 128: so many tokens are"),
+    ({"penalty_alpha": 0.6, "top_k": 1}, "penalty_alpha: needs top_k from 2 to 128"),
+    ({"penalty_alpha": 0.6, "top_k": 129}, "penalty_alpha: needs top_k from 2 to 128"),
+    ({"penalty_alpha": 0.6, "top_k": 4, "top_p": 0.9}, "penalty_alpha: excludes sampling"),
+    ({"penalty_alpha": 0.6, "top_k": 4, "do_sample": True}, "penalty_alpha: excludes sampling"),
+    ({"penalty_alpha": 0.6, "top_k": 4, "seed": 1}, "seed: has no effect without sampling"),
+    (
+        {"penalty_alpha": 0.6, "top_k": 4, "num_return_sequences": 2},
+        "penalty_alpha: excludes num_return_sequences",
+    ),
+    ({"dola_layers": "middle"}, "dola_layers: must be low, high, or at most 64 numbers of layers"),
+    ({"dola_layers": [3, 5, 3]}, "dola_layers: has 3 twice"),
+    ({"dola_layers": [-1]}, "dola_layers: must be a whole number from 0"),
+    ({"dola_layers": []}, "dola_layers: an empty list has no effect"),
+    ({"dola_layers": range(65)}, "dola_layers: a list may have at most 64 values"),
     ({"force_words": "a"}, "force_words: has no effect without num_beams"),
     ({"force_words_ids": [[5]]}, "force_words_ids: has no effect without num_beams"),
     (
@@ -322,6 +338,9 @@ def test_every_parameter_is_refused_for_some_value() -> None:
         ({"temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1}, False),
         ({"repetition_penalty": 1.2, "presence_penalty": 1, "frequency_penalty": 1}, False),
         ({"temperature": None, "top_k": None, "seed": None}, False),
+        ({"penalty_alpha": 0.6, "top_k": 4}, False),
+        ({"penalty_alpha": 0.6, "top_k": 4, "temperature": 0}, False),
+        ({"penalty_alpha": 0.0, "top_k": 4}, True),
     ],
 )
 def test_sampling_is_asked_for_by_giving_what_only_acts_on_draws(

@@ -119,12 +119,14 @@ TYPED = {
     "samplers": "top_k;top_p",
     "early_stopping": "never",
     "num_beams": "4",
+    "dola_layers": "2,4",
 }
 NEEDED = {
     "seed": ["--do-sample"],
     "num_return_sequences": ["--do-sample"],
     "best_of": ["--do-sample"],
     "num_beam_groups": ["--diversity-penalty", "2"],
+    "penalty_alpha": ["--top-k", "4"],
 }
 
 
@@ -202,6 +204,9 @@ def test_values_of_several_parts_are_read_as_they_are_typed(
     assert given["logit_bias"] == ((13, -100.0), (7, 5.0))
     assert given["sequence_bias"] == (((5, 6), -2.5),)
     assert given["bad_words_ids"] == ((5, 6),)
+    for typed_layers, layers in (("low", "low"), ("2,4", (2, 4)), ("7", (7,))):
+        run("generate", "a", "--dola-layers", typed_layers)
+        assert given["dola_layers"] == layers
     assert given["watermarking_config"] == {
         "bias": 2.5, "context_width": 2, "seeding_scheme": "selfhash",
     }  # fmt: skip
@@ -212,6 +217,7 @@ def test_values_of_several_parts_are_read_as_they_are_typed(
     [
         ("--logit-bias", "13", "ID=NUMBER"),
         ("--logit-bias", "a=1", "ID=NUMBER"),
+        ("--dola-layers", "middle", "low|high|N,N..."),
         ("--sequence-bias", "5,6", "ID,ID...=NUMBER"),
         ("--bad-words-ids", "5;6", "ID,ID..."),
         ("--exponential-decay-length-penalty", "5", "N,NUMBER"),

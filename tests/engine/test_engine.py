@@ -469,7 +469,7 @@ def test_an_exit_that_is_no_number_ends_its_request_alone(
     monkeypatch: pytest.MonkeyPatch, model: ToyModel
 ) -> None:
     monkeypatch.setattr(
-        model, "unembed", lambda rows: np.full((len(rows), VOCAB), np.nan), raising=False
+        model, "project", lambda rows: np.full((len(rows), VOCAB), np.nan), raising=False
     )
 
     def leaving(task: Task) -> Steps:

@@ -87,6 +87,8 @@ ACTS: dict[str, tuple[dict[str, Any], Any]] = {
     "force_words": ({"num_beams": 3}, "zebra"),
     "force_words_ids": ({"num_beams": 3}, [[90, 91], [[92], [93, 94]]]),
     "best_of": (DRAWN, 6),
+    "penalty_alpha": ({}, 0.9),
+    "dola_layers": ({}, "high"),
     "prompt_lookup_num_tokens": ({}, 3),
     "max_matching_ngram_size": (DRAWN | {"prompt_lookup_num_tokens": 3}, 1),
     "assistant_early_exit": ({}, 3),
@@ -98,6 +100,7 @@ ACTS: dict[str, tuple[dict[str, Any], Any]] = {
 TOGETHER: dict[str, dict[str, Any]] = {
     "num_beam_groups": {"diversity_penalty": 9.0},
     "diversity_penalty": {"num_beam_groups": 2},
+    "penalty_alpha": {"top_k": 8},
 }
 BESIDE_THE_TEXT = (
     "num_return_sequences",

@@ -75,6 +75,8 @@ def spelling(text: str, prompt: int) -> Callable[[tuple[int, ...], Floats], Floa
 class ToyConfig:
     context_length: int = 64
     vocab_size: int = VOCAB
+    layers: int = 8
+    tied_embeddings: bool = True
 
 
 @dataclass
@@ -123,7 +125,7 @@ class ToyModel:
         self.rows.append(len(rows))
         return np.stack(rows)
 
-    def unembed(self, rows: Floats, /) -> Floats:
+    def project(self, rows: Floats, /) -> Floats:
         return unembedded(rows)
 
 

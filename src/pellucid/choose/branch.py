@@ -99,6 +99,11 @@ class Branch:
         twin.beside = self.beside and self.beside.fork()
         return twin
 
+    def adopt(self, twin: Self) -> None:
+        """Become what a fork has grown into; the fork is used up."""
+        self.ids, self.cache = twin.ids, twin.cache
+        self.followers, self.beside = twin.followers, twin.beside
+
     def _followers(self) -> list[Follower]:
         return [*self.followers.values(), *([self.beside] if self.beside else [])]
 

@@ -90,7 +90,7 @@ class Scored:
 
     The last row is what follows the whole branch. `beside` is the same of the branch's second
     stream, where guidance gave it one. `seen` are the rows of what was watched, by site: one for
-    each id of the branch that was fed; `exits` the logits of earlier layers, `[exits, vocab]`, of
+    each id of the branch that was fed; `exits` the logits of early residuals, `[exits, vocab]`, of
     the last id.
     """
 

@@ -9,6 +9,7 @@ import click
 
 from pellucid.choose.parameters import PARAMETERS, Parameter, parameters
 from pellucid.choose.parameters.forced import Forced
+from pellucid.choose.parameters.layers import Layers
 from pellucid.choose.parameters.names import Names
 from pellucid.choose.parameters.phrases import Biases, Decay, PhraseBiases, Phrases
 from pellucid.choose.parameters.sources import Choices, JsonSchema, Source
@@ -28,7 +29,7 @@ from pellucid.choose.parameters.values import (
 from pellucid.choose.parameters.watermark import Watermarking
 from pellucid.cli.options import load
 from pellucid.cli.sources import SOURCE
-from pellucid.cli.spelling import BIAS, FORCED, PAIR, PHRASE, PHRASE_BIAS, SETTINGS, flag_or
+from pellucid.cli.spelling import BIAS, FORCED, LAYERS, PAIR, PHRASE, PHRASE_BIAS, SETTINGS, flag_or
 from pellucid.cli.wording import as_typed
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -100,6 +101,7 @@ _ONCE: dict[type, dict[str, Any]] = {
     Text: {"metavar": "TEXT"},
     Source: {"type": SOURCE},
     JsonSchema: {"type": SOURCE},
+    Layers: {"type": LAYERS},
     Names: {"metavar": "NAME;NAME"},
     Decay: {"type": PAIR},
     Watermarking: {"type": SETTINGS},

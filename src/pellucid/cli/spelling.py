@@ -37,6 +37,10 @@ def _forced(text: str) -> tuple[tuple[int, ...], ...]:
     return tuple(_phrase(part) for part in text.split("|"))
 
 
+def _layers(text: str) -> str | tuple[int, ...]:
+    return text if text in ("low", "high") else _phrase(text)
+
+
 def flag_or(word: str) -> Spelling:
     """True, False or a word."""
     values: dict[str, bool | str] = {"true": True, "false": False, word: word}
@@ -83,5 +87,6 @@ PHRASE = Spelling("ID,ID...", _phrase)
 FORCED = Spelling("ID,ID...|ID...", _forced)
 BIAS = Spelling("ID=NUMBER", _bias)
 PHRASE_BIAS = Spelling("ID,ID...=NUMBER", _phrase_bias)
+LAYERS = Spelling("low|high|N,N...", _layers)
 PAIR = Spelling("N,NUMBER", _pair)
 SETTINGS = Spelling("NAME=VALUE,...", _settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 from weakref import WeakSet
@@ -43,6 +43,16 @@ class Sizes(Protocol):
         """How many token ids there are."""
         ...
 
+    @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        ...
+
+    @property
+    def tied_embeddings(self) -> bool:
+        """Whether the output matrix is the embedding."""
+        ...
+
 
 class LanguageModel(Protocol):
     """What the engine needs of a model; `pellucid.model.model.Model` is one."""
@@ -60,8 +70,8 @@ class LanguageModel(Protocol):
         """One pass: the logits of the wanted rows, `[wanted, vocab]`; caches then hold the rows."""
         ...
 
-    def unembed(self, rows: Floats, /) -> Floats:
-        """The logits of residual rows: `[n, hidden]` -> `[n, vocab]`."""
+    def project(self, rows: Floats, /) -> Floats:
+        """What the output matrix makes of rows: `[n, hidden]` -> `[n, vocab]`, nothing normed."""
         ...
 
     def early_exit(self, layers: int, /) -> LanguageModel:
@@ -150,6 +160,8 @@ class Engine:
         ends = self.tokenizer.eos_ids if self.tokenizer else ()
         known = [token for token in ends if token < config.vocab_size]
         parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
+        early = given.early_layers(config.layers, config.tied_embeddings)
+        parameters = replace(parameters, dola_layers=early)
         draft = self._drafting(request, len(ids))
         root = request.branch or self.new_branch()
         root.become(ids)
@@ -168,8 +180,9 @@ class Engine:
 
     def score(self, asked: Score) -> list[Scored]:
         """What is asked for, at once and alone. Raises BackendError for what is no number."""
-        (scored,) = self._score([asked])
-        assert scored is not None, "nothing is beside it that a long prompt would make way for"
+        scored = None
+        while scored is None:  # a long prompt may go in pieces
+            (scored,) = self._score([asked])
         check_finite([rows for answer in scored for rows in answer.streams])
         return scored
 
@@ -231,9 +244,10 @@ class Engine:
         None where a long prompt is only partly fed yet: it goes in chunks, so that the answers
         beside it do not wait for the whole of it.
         """
-        most = _CHUNK if len(asked) > 1 else None
         passes: dict[int, list[Part]] = {}
         for score in asked:
+            # Exits are watched in the last chunk alone: those of a whole prompt may be gigabytes.
+            most = _CHUNK if len(asked) > 1 or score.exits else None
             for branch, segment in _segments(score, most):
                 passes.setdefault(id(branch.model), []).append((branch, segment))
         told: dict[int, Scored] = {}
@@ -267,12 +281,12 @@ class Engine:
         ]
 
     def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats | None]:
-        """The logits of earlier layers after each branch, `[exits, vocab]`; all made together."""
+        """The logits of early residuals of each branch, `[exits, vocab]`; all made together."""
         if not score.exits or not seen:
             return [None] * len(seen)
         last = [of[sites.residual(layers)][-1] for of in seen for layers in score.exits]
         model = self._model_of(score.branches[0])
-        return list(np.split(model.unembed(np.stack(last)), len(seen)))
+        return list(np.split(model.project(np.stack(last)), len(seen)))
 
 
 def checked_ids(name: str, ids: Iterable[int], vocab_size: int) -> list[int]:

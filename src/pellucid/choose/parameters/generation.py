@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.choose.parameters.account import DEFAULT_LEDGER, Account
 from pellucid.choose.parameters.constraints import Constraints
+from pellucid.choose.parameters.contrast import Contrast
 from pellucid.choose.parameters.distribution import Distribution
 from pellucid.choose.parameters.dry import Dry
 from pellucid.choose.parameters.lengths import Lengths
@@ -39,6 +40,7 @@ GROUPS = (
     Steering,
     Order,
     Search,
+    Contrast,
     Speculation,
     Account,
 )  # in the order of the help
@@ -48,6 +50,7 @@ GROUPS = (
 class GenerationParameters(
     Account,
     Speculation,
+    Contrast,
     Search,
     Order,
     Steering,
@@ -79,6 +82,7 @@ class GenerationParameters(
         self.check_constraints(self.stop or ())
         self.check_negative()
         self.check_search(self.sampling)
+        self.check_contrast(self.sampling, self.top_k, self.num_return_sequences)
         self.check_order()
 
     def __repr__(self) -> str:
@@ -203,7 +207,7 @@ def _unknown(name: str) -> str:
 
 
 def _given_for_sampling(p: GenerationParameters) -> list[Parameter]:
-    given = p.given()
+    given = set(p.given()) - ({"top_k"} if p.contrastive else set())
     return [row for row in PARAMETERS.values() if row.sampling and row.name in given]
 
 

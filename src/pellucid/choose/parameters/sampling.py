@@ -26,7 +26,7 @@ class Sampling:
     )
     top_k: int | None = row(
         Integer(0, MANY_TOKENS),
-        "draw from this many likeliest tokens; 0 means all",
+        "draw from this many likeliest tokens, 0 means all; with penalty_alpha, compare so many",
         neutral=0,
         sampling=True,
     )

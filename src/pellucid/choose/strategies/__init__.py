@@ -7,7 +7,9 @@ from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies.beam import beam_search
 from pellucid.choose.strategies.best_of import best_of_n
 from pellucid.choose.strategies.constrained import constrained_beam_search
+from pellucid.choose.strategies.contrastive import contrastive_search
 from pellucid.choose.strategies.diverse import diverse_beam_search
+from pellucid.choose.strategies.dola import dola
 from pellucid.choose.strategies.sampling import sample
 from pellucid.choose.strategies.speculative import speculate
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps, Strategy
@@ -20,21 +22,25 @@ STRATEGIES: dict[str, Strategy] = {
     "num_beam_groups": diverse_beam_search,
     "num_beams": beam_search,
     "best_of": best_of_n,
+    "penalty_alpha": contrastive_search,
+    "dola_layers": dola,
     "prompt_lookup_num_tokens": speculate,
     "assistant_early_exit": speculate,
 }
+
+_ALONE = (contrastive_search, dola, speculate)
 
 
 def strategy(parameters: GenerationParameters, draft: bool = False) -> Strategy:
     """The strategy that these parameters ask for, or a `draft` model beside them.
 
-    Raises ParameterError where guessing is asked for beside another strategy, or in two ways.
+    Raises ParameterError where one that goes together with no other is asked for beside another.
     """
     asked = {name: chosen for name, chosen in STRATEGIES.items() if parameters.acts(name)}
     if draft:
         asked["draft"] = speculate
     for name, chosen in asked.items():
-        if chosen is speculate and len(asked) > 1:
+        if chosen in _ALONE and len(asked) > 1:
             other = next(other for other in asked if other != name)
             raise ParameterError(name, f"excludes {other}: give one of the two")
     return next(iter(asked.values()), sample)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pellucid.choose.branch import Branch
 from pellucid.choose.strategies.steps import Say, Score, Steps
 
 
-def together(lines: Sequence[Steps]) -> Steps:
-    """Run lines side by side: what all of them ask to be scored becomes one `Score`.
+def together(lines: Sequence[Steps], ask: Callable[[Sequence[Branch]], Score] = Score) -> Steps:
+    """Run lines side by side: what all of them ask to be scored becomes one `ask`.
 
     A line says tokens, and asks for the score of one branch at a time; it returns when it is over.
     """
@@ -23,7 +23,7 @@ def together(lines: Sequence[Steps]) -> Steps:
                 step = _step(line, (yield step))
             if isinstance(step, Score):
                 (asked[line],) = step.branches
-        answers = yield Score(list(asked.values()))
+        answers = yield ask(list(asked.values()))
         sent = {line: [answer] for line, answer in zip(asked, answers, strict=True)}
 
 

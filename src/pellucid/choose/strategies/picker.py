@@ -23,12 +23,17 @@ class Picker:
     def steps(self, branch: Branch, scored: Scored, row: int = -1) -> list[tuple[str, Candidates]]:
         """The model's own candidates after a branch, then what each filter leaves of them."""
         own = Candidates(scored.logits[row])
+        steps = [("model", own), *self.contrasted(own, scored)]
         beside = None if scored.beside is None else scored.beside[row]
         task = self.task
         context = Context(
             branch.array, task.prompt_length, task.stop_ids, beside, self.draws, len(own.scores)
         )
-        return [("model", own), *task.chain(own, context, branch)]
+        return [*steps, *task.chain(steps[-1][1], context, branch)]
+
+    def contrasted(self, own: Candidates, scored: Scored) -> list[tuple[str, Candidates]]:
+        """What a strategy makes of the model's own candidates before any filter."""
+        return []
 
     def pick(self, branch: Branch, scored: Scored, row: int = -1) -> Say:
         """The next token of a branch, by a row of what the model says of it."""

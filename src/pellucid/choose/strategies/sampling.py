@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from pellucid.choose.branch import Branch
 from pellucid.choose.strategies.lines import together
 from pellucid.choose.strategies.picker import Picker
@@ -17,13 +19,18 @@ def sample(task: Task) -> Steps:
     return side_by_side(task, task.parameters.num_return_sequences or 1)
 
 
-def side_by_side(task: Task, count: int) -> Steps:
+def side_by_side(
+    task: Task,
+    count: int,
+    picking: type[Picker] = Picker,
+    ask: Callable[[Sequence[Branch]], Score] = Score,
+) -> Steps:
     """So many lines of one prompt, each with draws of its own."""
     task.chain.follow(task.root, task)
-    (scored,) = yield Score([task.root])
+    (scored,) = yield ask([task.root])
     branches = [task.root, *(task.root.fork() for _ in range(count - 1))]
-    lines = [_grow(branch, Picker(task, i), scored) for i, branch in enumerate(branches)]
-    yield from together(lines)
+    lines = [_grow(branch, picking(task, i), scored) for i, branch in enumerate(branches)]
+    yield from together(lines, ask)
 
 
 def _grow(branch: Branch, picker: Picker, scored: Scored) -> Steps:

@@ -25,7 +25,8 @@ class Score:
     `rows` of them: the last is what follows the whole branch, those before it what followed its
     last ids. Each drafted token has a row more. `watch` names sites of the forward (`model.sites`)
     whose rows are wanted too, of all ids that this feeds; `exits` are numbers of layers: what the
-    logits would be if the model, one of all branches then, ended after so many (0: its embedding).
+    output matrix makes of the residual after so many (0: the embedding), which is not normed; the
+    model must be one of all branches then.
     """
 
     branches: Sequence[Branch]
