@@ -72,6 +72,20 @@ def test_what_is_printed_is_shown(command: str, block: str, smollm2: Path) -> No
     assert re.sub(NUMBER, "", shown) == re.sub(NUMBER, "", ran.stdout.decode())
 
 
+def test_what_a_session_ends_with_is_shown(smollm2: Path) -> None:
+    [line] = [line for block in blocks("sh") for line in block.splitlines() if " | " in line]
+    python = shlex.join([sys.executable, "-m", "pellucid"])
+    typed = f"{line.replace('pellucid', python, 1)} -m {shlex.quote(str(smollm2))}"
+    try:
+        ran = subprocess.run(["bash", "-c", typed], capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("no bash")
+    [shown] = blocks("output")
+    printed = ran.stdout.decode()[-len(shown) :]
+    assert numbers(printed) == pytest.approx(numbers(shown), abs=0.02)
+    assert re.sub(NUMBER, "", shown) == re.sub(NUMBER, "", printed)
+
+
 NUMBER = r"\d[\d,.]*"
 
 

@@ -73,6 +73,16 @@ def test_json_has_the_whole_answer(run: Run) -> None:
     assert found["text"] + "\n" == run("generate", TEXT, "--max-new-tokens", "3").out
 
 
+def test_several_answers_stand_one_below_the_other(run: Run) -> None:
+    given = ["generate", TEXT, "--max-new-tokens", "5", "--num-beams", "3"]
+    ran = run(*given, "--num-return-sequences", "3")
+    found = run(*given, "--num-return-sequences", "3", "--json").json()
+    texts = [found["text"], *(other["text"] for other in found["alternatives"])]
+    assert ran.out == "\n".join(f"{text}\n" for text in texts)
+    assert ran.err.splitlines() == ["answer 1", "answer 2", "answer 3"]
+    assert len(set(texts)) == 3
+
+
 def test_a_seed_repeats_a_draw(run: Run) -> None:
     given = ["generate", TEXT, "--temperature", "2", "--max-new-tokens", "8"]
     drawn = run(*given, "--json").json()

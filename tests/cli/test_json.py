@@ -89,7 +89,7 @@ def test_an_example_is_what_the_command_prints(line: str, prints: Prints) -> Non
 
 
 def test_the_document_has_an_example_of_each_command_with_a_contract() -> None:
-    asked = ["tokens", "next", "generate", "explain", "tree", "score", "plan"]
+    asked = ["tokens", "next", "generate", "explain", "tree", "step", "score", "plan"]
     kept = ["pull", "ls", "show", "rm", "env"]
     assert [line.split()[0] for line in examples()] == asked + kept
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pellucid.engine.generation import GeneratedToken, Generation
+from pellucid.errors import ParameterError
 from pellucid.look.generation import GenerationView
 from pellucid.look.view import plain
 
@@ -112,3 +113,19 @@ def test_a_hostile_answer_is_shown_and_not_obeyed(page: Any, is_harmless: Any) -
     assert page(view.html()).paragraphs[0] == shown
     assert plain(view.terminal(), 200).splitlines()[0] == shown
     assert is_harmless(str(view) + view.html())
+
+
+def test_other_answers_are_views_and_stand_below(page: Any) -> None:
+    other = Generation(" a\x1b[2J", (1,), (), "stop", (), score=-0.5)
+    view = GenerationView(Generation("one", (1,), (), "stop", TOKENS[:1], alternatives=(other,)))
+    assert [one.text for one in view.alternatives] == [other.text]
+    assert view.to_dict()["alternatives"][0]["text"] == other.text
+    lines = plain(view.terminal(), 80).splitlines()
+    assert lines[-2].split() == ["#", "another", "answer", "tokens", "score"]
+    assert lines[-1].split() == ["1", "a\\x1b[2J", "1", "-0.500"]
+    assert page(view.html()).tables[1][1] == ["1", " a\\x1b[2J", "1", "-0.500"]
+
+
+def test_a_view_without_its_model_cannot_go_on() -> None:
+    with pytest.raises(ParameterError, match="branch: needs the model"):
+        GenerationView(GENERATION).branch(at=1)
