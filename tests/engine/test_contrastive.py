@@ -85,11 +85,6 @@ def test_the_pass_of_the_candidates_is_the_next_steps_too() -> None:
     assert model.passes == [[3], *[[1] * 4] * 5]
 
 
-def test_more_positions_than_there_was_room_for() -> None:
-    model = ToyModel(ToyConfig(context_length=1000))
-    assert list(search(model, max_new_tokens=300).ids) == searched(PROMPT, 300, 0.6, 4)[0]
-
-
 def test_likeness_is_the_greatest_cosine_with_anything_before() -> None:
     random = np.random.default_rng(1)
     states = random.normal(size=(700, 16)).astype(np.float32)

@@ -172,6 +172,19 @@ def test_earlier_residuals_unembedded_are_what_transformers_head_makes_of_them(
             assert relative_error(model.unembed(seen[place]), truth) <= BOUND, place
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3, soft cap"])
+def test_the_output_matrix_alone_makes_logits_of_normed_rows_before_their_bound(
+    opened: Callable[[str], Model], tiny: Callable[[str], Tiny], name: str
+) -> None:
+    model, ids = opened(name), tiny(name).sequences[1]
+    logits = model.project(watched(model, ids, "final_norm")["final_norm"])
+    if cap := model.config.logit_softcap:
+        logits = np.tanh(logits / cap) * np.float32(cap)
+    assert relative_error(logits, whole(model, ids)) <= 1e-6
+    with pytest.raises(ParameterError, match=r"^rows: must be \[n, 64\], not \[1, 63\]"):
+        model.project(np.zeros((1, 63), np.float32))
+
+
 def test_patterns_select_part_by_part(tiny: Callable[[str], Tiny]) -> None:
     config = tiny("llama").open("reference").config
     select = partial(sites.select, config=config, parameter="watch")

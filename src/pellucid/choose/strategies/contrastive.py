@@ -25,7 +25,8 @@ def contrastive_search(task: Task) -> Steps:
     Su et al. 2022, arXiv:2202.06417, as transformers 4.55.4 does it. With weight alpha, a
     token's score is (1 - alpha) times its probability after all filters, less alpha times the
     greatest cosine between its final hidden state and one of the text so far. All candidates are
-    computed in one pass, which also gives what follows the one that is taken.
+    computed in one pass, which also gives what follows the one that is taken. What a filter removed
+    is no candidate, where transformers may fill up with it.
     """
     root = task.root
     root.cache.trim(0)  # the states of all positions are compared, and no cache holds them
