@@ -172,6 +172,8 @@ def test_a_change_keeps_the_seed_and_goes_on_with_the_draws(engine: Engine) -> N
     once.set(temperature=1.0)
     assert once.parameters.seed == twice.parameters.seed
     once.back(9)
+    once.set(seed=None)
+    assert once.parameters.seed != twice.parameters.seed
     once.set(seed=8)
     assert sampled(once, 3).ids == generated(engine, temperature=1.0, seed=8).ids[:3]
 
@@ -179,6 +181,7 @@ def test_a_change_keeps_the_seed_and_goes_on_with_the_draws(engine: Engine) -> N
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"seed": 4}, "seed: has no effect without sampling"),
         ({"temperature": -1}, "temperature: must be"),
         ({"nonsense": 1}, "nonsense: no such parameter"),
         ({"num_beams": 2}, "num_beams: has no effect step by step"),

@@ -134,10 +134,12 @@ class Stepper:
     def _take(self, given: dict[str, Any]) -> None:
         """Go on with these parameters from where it is."""
         asked = parameters(**given)
-        given = {name: value for name, value in given.items() if value is not None}
+        seed = None if "seed" in given and given["seed"] is None else self._seed
         _check_single(asked)
         if asked.sampling and asked.seed is None:
-            asked = replace(asked, seed=self._seed)
+            asked = replace(asked, seed=seed)
+        # the seed is kept apart: it waits while nothing is drawn
+        given = {name: value for name, value in asked.given().items() if name != "seed"}
         task = self.engine.task(Request(self.prompt_ids, asked))
         self._check_still_open(task, given)
         branch = self._rebuilt(task)

@@ -100,7 +100,7 @@ class GenerationView(View):
         `node` continues a branch that a search considered, by its number in the tree of the
         generation, instead. `given` as in `LM.generate`: nothing is taken over from this answer.
         What the model holds of its last generations is not computed again (see `LM.forget`), and
-        the result is what the same ids would give as a prompt.
+        the result is what the same ids would give as a prompt, on the native backend bit for bit.
 
         Raises ParameterError for a place, node, text or parameter that cannot be.
         """
