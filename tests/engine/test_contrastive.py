@@ -95,6 +95,7 @@ def test_likeness_is_the_greatest_cosine_with_anything_before() -> None:
     cosines = states @ new.T
     cosines /= np.linalg.norm(states, axis=1)[:, np.newaxis] * np.linalg.norm(new, axis=1)
     np.testing.assert_allclose(past.likeness(new), cosines.max(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(past.likeness(states[::50]), 1, rtol=1e-5)  # each is among them
     assert past.likeness(np.zeros((1, 16), np.float32)) == [0]
 
 
