@@ -182,4 +182,4 @@ def test_a_table_is_that_of_the_code(table: Callable[[], str]) -> None:
     if WRITES:
         replaced(found[0], f"<!-- {name} -->\n{table()}<!-- end of {name} -->")
         return
-    assert found[1] == table()
+    assert found[1] == table(), "PELLUCID_WRITE_DOCS=1 python -m pytest tests/test_docs.py"
