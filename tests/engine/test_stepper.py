@@ -145,6 +145,7 @@ def test_parameters_change_from_here_on(engine: Engine, model: ToyModel) -> None
     assert fresh.sample() == say
     walk.set(suppress_tokens=None, repetition_penalty=None)
     assert sampled(walk, 2).ids[4:] == tuple(greedy_after([*PROMPT, *walk.ids[:4]], 2))
+    assert model.passes[-2:] == [[1], [1]]
 
 
 def test_guidance_can_be_set_on_the_way(engine: Engine) -> None:

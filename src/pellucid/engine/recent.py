@@ -27,7 +27,6 @@ class Recent:
         """Hold what a branch has computed."""
         cache = branch.cache.fork()
         held = Branch(branch.ids[: cache.length], cache)
-        cache.trim(len(held.ids))
         with self._lock:
             self._held.append(held)
             while len(self._held) > _BRANCHES or self._earlier() > _TOKENS:
