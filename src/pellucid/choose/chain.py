@@ -11,7 +11,7 @@ from pellucid.choose.parameters import GenerationParameters
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Task
+    from pellucid.choose.setting import Setting
 
 
 class NothingLeftError(ParameterError):
@@ -33,13 +33,13 @@ class Chain:
         self.filters = sorted(acting, key=lambda row: order.index(row.name))
         self._values = {row.name: row.values(parameters) for row in self.filters}
 
-    def follow(self, branch: Branch, task: Task) -> None:
+    def follow(self, branch: Branch, setting: Setting) -> None:
         """Give a branch what the filters have to remember of it, and what they compare it with."""
         for row in self.filters:
             if row.state:
-                branch.followers[row.name] = row.state(task, *self._values[row.name])
+                branch.followers[row.name] = row.state(setting, *self._values[row.name])
             if row.beside:
-                branch.beside = row.beside(task, *self._values[row.name])
+                branch.beside = row.beside(setting, *self._values[row.name])
 
     def __call__(
         self, candidates: Candidates, context: Context, branch: Branch | None = None

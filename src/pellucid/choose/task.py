@@ -1,43 +1,15 @@
-"""What a strategy is given: the prompt's branch, the parameters, and what they make."""
+"""What a strategy is given, and what the model says to it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
-import numpy as np
-
-from pellucid.choose.branch import Branch
 from pellucid.choose.chain import Chain
-from pellucid.choose.parameters import GenerationParameters
+from pellucid.choose.setting import Setting
 from pellucid.choose.tree import Tree
-from pellucid.choose.vocabulary import Ids
-from pellucid.tokens.guide import Guide
 from pellucid.weights.tensor import Floats
-
-
-class Vocabulary(Protocol):
-    """What choosing may know of a tokenizer."""
-
-    @property
-    def vocab_size(self) -> int:
-        """How many tokens there are."""
-
-    @property
-    def eos_ids(self) -> Collection[int]:
-        """The tokens that end an answer."""
-
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """A text's ids."""
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """What a token stands for."""
-
-    @property
-    def guide(self) -> Guide:
-        """What a constraint has to know of the tokens; made once."""
 
 
 @dataclass
@@ -49,21 +21,16 @@ class Drafts:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A prompt to be continued, and all that a strategy may use for it.
+class Task(Setting):
+    """A setting, and what a strategy makes of it.
 
-    `root` holds the prompt. The parameters are resolved (see their `resolve`). `ended` says
-    whether an answer of these ids is over: at a stop token, a stop text, or its length; only for
-    what a strategy keeps to itself, since the engine ends what is said. `new_branch` makes a
-    branch of other ids, of the model that answers or (`draft=True`) of the one that drafts, whose
-    context has `draft_context` tokens; None where there is none. `drafts` count guesses, by line.
+    `ended` says whether an answer of these ids is over: at a stop token, a stop text, or its
+    length; only for what a strategy keeps to itself, since the engine ends what is said. The
+    context of the model that drafts has `draft_context` tokens; None where there is none. `drafts`
+    count guesses, by line.
     """
 
-    root: Branch
-    parameters: GenerationParameters
     ended: Callable[[Sequence[int]], bool]
-    new_branch: Callable[..., Branch]
-    vocabulary: Vocabulary | None = None
     tree: Tree = field(default_factory=Tree)
     draft_context: int | None = None
     drafts: dict[int, Drafts] = field(default_factory=dict)
@@ -72,16 +39,6 @@ class Task:
     def chain(self) -> Chain:
         """The filters that the parameters switch on."""
         return Chain(self.parameters)
-
-    @cached_property
-    def prompt_length(self) -> int:
-        """How many ids the prompt has."""
-        return len(self.root.ids)
-
-    @cached_property
-    def stop_ids(self) -> Ids:
-        """The tokens that end the answer."""
-        return np.array(self.parameters.stop_token_ids or (), np.int64)
 
 
 @dataclass(frozen=True)

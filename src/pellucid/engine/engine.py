@@ -14,7 +14,7 @@ from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.parameters.values import shown, whole
 from pellucid.choose.strategies import Score, Strategy, strategy
-from pellucid.choose.task import Scored, Task, Vocabulary
+from pellucid.choose.task import Scored, Task
 from pellucid.engine.answer import Answer, ended
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.running import Running, check_finite
@@ -23,6 +23,7 @@ from pellucid.model import sites
 from pellucid.model.cache import KeyValues
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
+from pellucid.tokens.vocabulary import Vocabulary
 from pellucid.weights.tensor import Floats
 
 Part = tuple[Branch, Segment]  # what a pass takes of a branch

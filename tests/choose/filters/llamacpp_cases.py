@@ -15,8 +15,9 @@ from pellucid.choose.chain import Chain
 from pellucid.choose.draw import Draws
 from pellucid.choose.filters import Context
 from pellucid.choose.parameters import parameters
-from pellucid.choose.task import Task, Vocabulary
+from pellucid.choose.setting import Setting
 from pellucid.model.cache import Cache
+from pellucid.tokens.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float32]
 
@@ -139,12 +140,12 @@ def ours(
     """What our filters leave at each step, if these tokens are chosen."""
     given = parameters(do_sample=True, dialect="llama.cpp", **case.given)
     branch = Branch(case.history, Cache(0, 1, 1, lambda shape: None))
-    task = Task(branch, given, ended=lambda ids: False, new_branch=Branch, vocabulary=vocabulary)
+    setting = Setting(branch, given, Branch, vocabulary)
     chain, draws = Chain(given), Draws(1)
-    chain.follow(branch, task)
+    chain.follow(branch, setting)
     for step, token in enumerate(tokens):
         context = Context(
-            branch.array, len(case.history), task.stop_ids, draws=draws, vocab_size=case.size
+            branch.array, len(case.history), setting.stop_ids, draws=draws, vocab_size=case.size
         )
         steps = chain(Candidates(case.logits(step)), context, branch)
         yield steps[-1][1] if steps else Candidates(case.logits(step))

@@ -23,7 +23,7 @@ from pellucid.choose.filters import FILTERS, Context
 from pellucid.choose.filters.dry import Breakers, _repeats
 from pellucid.choose.parameters import parameters
 from pellucid.choose.parameters.order import ORDERS
-from pellucid.choose.task import Task
+from pellucid.choose.setting import Setting
 from pellucid.engine.engine import Engine, Request
 from pellucid.errors import ParameterError
 from pellucid.model.cache import Cache
@@ -165,7 +165,7 @@ def started(given: dict[str, Any]) -> tuple[Branch, Chain]:
     """A branch with what the filters of a draw remember of it, and these filters."""
     chosen = parameters(do_sample=True, **given)
     branch, chain = Branch([1], Cache(0, 1, 1, lambda shape: None)), Chain(chosen)
-    chain.follow(branch, Task(branch, chosen, ended=lambda ids: False, new_branch=Branch))
+    chain.follow(branch, Setting(branch, chosen, Branch, None))
     return branch, chain
 
 

@@ -12,7 +12,7 @@ from pellucid.choose.parameters.constraints import CONSTRAINTS
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Task
+    from pellucid.choose.setting import Setting
 
 
 def constraint(
@@ -45,15 +45,15 @@ def prepare(
     return (grammars.from_choice(choice),)
 
 
-def follow(task: Task, grammar: Grammar) -> Progress:
+def follow(setting: Setting, grammar: Grammar) -> Progress:
     """What goes along with a branch. Raises ParameterError for what no answer can meet."""
-    if task.vocabulary is None:
+    if setting.vocabulary is None:
         raise ParameterError(grammar.parameter, "needs a tokenizer, and this engine has none")
-    guide, choice = task.vocabulary.guide, task.parameters.choice
-    most = task.parameters.max_new_tokens or 0
+    guide, choice = setting.vocabulary.guide, setting.parameters.choice
+    most = setting.parameters.max_new_tokens or 0
     if choice and all(guide.fewest(text, most) is None for text in choice):
         raise ParameterError("choice", f"no text can be spelled with {most} tokens, the most here")
-    return grammars.begin(grammar, guide, task.stop_ids.tolist())
+    return grammars.begin(grammar, guide, setting.stop_ids.tolist())
 
 
 ROWS = (Filter(constraint, CONSTRAINTS, state=follow, prepare=prepare, switches=CONSTRAINTS),)

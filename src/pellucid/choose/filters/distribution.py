@@ -11,7 +11,7 @@ from pellucid.choose.candidates import REMOVED, Candidates
 from pellucid.choose.filters.filter import Context, Filter
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Task
+    from pellucid.choose.setting import Setting
 
 
 def guidance_scale(
@@ -34,9 +34,9 @@ def guidance_scale(
     return candidates.rescored(np.fmax(scores, REMOVED, out=scores))  # instead of NaN
 
 
-def second_stream(task: Task, scale: float, negative: tuple[int, ...] | None) -> Branch:
+def second_stream(setting: Setting, scale: float, negative: tuple[int, ...] | None) -> Branch:
     """The branch of the negative prompt: as in transformers the prompt's last token if none is."""
-    return task.new_branch(negative or task.root.ids[-1:])
+    return setting.new_branch(negative or setting.root.ids[-1:])
 
 
 def renormalize_logits(candidates: Candidates, context: Context, asked: bool) -> Candidates:

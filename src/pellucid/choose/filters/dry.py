@@ -18,7 +18,8 @@ from pellucid.choose.vocabulary import Ids
 from pellucid.errors import ParameterError, TextError
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Task, Vocabulary
+    from pellucid.choose.setting import Setting
+    from pellucid.tokens.vocabulary import Vocabulary
 
 _LONGEST_TAIL = 20  # tokens of a breaker that one token begins
 _PLAIN, _HEAD = 1, 2  # a token that breaks nothing, and one that may begin a breaker
@@ -145,11 +146,16 @@ class Breakers:
 
 
 def _breakers(
-    task: Task, multiplier: float, base: float, allowed: int, last_n: int, texts: tuple[str, ...]
+    setting: Setting,
+    multiplier: float,
+    base: float,
+    allowed: int,
+    last_n: int,
+    texts: tuple[str, ...],
 ) -> Breakers:
-    if task.vocabulary is None:
+    if setting.vocabulary is None:
         raise ParameterError("dry_sequence_breakers", "need a tokenizer, and this engine has none")
-    return Breakers(task.vocabulary, texts)
+    return Breakers(setting.vocabulary, texts)
 
 
 ROWS = (

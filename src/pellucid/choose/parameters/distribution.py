@@ -11,7 +11,7 @@ from pellucid.choose.parameters.watermark import Watermark, Watermarking
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Vocabulary
+    from pellucid.tokens.vocabulary import Vocabulary
 
 _LONGEST = 2**20  # characters or ids; what fits into the context is known with a model
 

@@ -26,7 +26,7 @@ from pellucid.choose.parameters.values import shown
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Vocabulary
+    from pellucid.tokens.vocabulary import Vocabulary
 
 GROUPS = (
     Lengths,

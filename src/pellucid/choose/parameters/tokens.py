@@ -12,7 +12,7 @@ from pellucid.choose.parameters.values import Id, Ids, Texts, shown
 from pellucid.errors import ParameterError
 
 if TYPE_CHECKING:
-    from pellucid.choose.task import Vocabulary
+    from pellucid.tokens.vocabulary import Vocabulary
 
 _MOST_ALLOWED = 2**20  # more than any vocabulary has
 
