@@ -27,6 +27,14 @@ def test_a_message_is_answered(run: Run) -> None:
     assert run("chat", "-", "--max-new-tokens", "5", stdin=b"Say hello.\n") == ran
 
 
+def test_all_answers_that_are_asked_for_are_shown(run: Run) -> None:
+    given = ["chat", "Tell me a story.", "--max-new-tokens", "5", "--temperature", "2", "--seed=1"]
+    ran = run(*given, "--num-return-sequences", "2")
+    found = run(*given, "--num-return-sequences", "2", "--json").json()
+    assert ran.out == f"{found['text']}\n\n{found['alternatives'][0]['text']}\n"
+    assert ran.err.splitlines() == ["answer 1", "answer 2"]
+
+
 def test_a_system_message_comes_first(run: Run) -> None:
     plain = run("chat", "Hello", "--max-new-tokens", "1", "--json").json()
     told = run("chat", "Hello", "--max-new-tokens", "1", "--json", "--system", "Be brief.").json()

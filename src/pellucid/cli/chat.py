@@ -11,7 +11,7 @@ import click
 from pellucid.cli.lines import piped, typed
 from pellucid.cli.options import load, print_json, ready, running, text_given
 from pellucid.cli.sampling import Grouped, generation, sampling
-from pellucid.cli.stream import explain_cut, remark, write_stream
+from pellucid.cli.stream import explain_cut, remark, write_answers
 from pellucid.errors import ParameterError, PellucidError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _answer(
         if as_json:
             print_json(stream.finish().to_dict())
         else:
-            write_stream(stream)
+            write_answers(stream, given["num_return_sequences"])
         return stream.finish()
 
 

@@ -9,7 +9,7 @@ import click
 
 from pellucid.cli.options import load, print_json, ready, running, text_argument
 from pellucid.cli.sampling import Grouped, generation, sampling
-from pellucid.cli.stream import explain_cut, remark, write_stream
+from pellucid.cli.stream import explain_cut, remark, write_answers
 
 
 @click.command(cls=Grouped)
@@ -28,15 +28,8 @@ def generate(text: str, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(stream.finish().to_dict())
         return
-    several = (given["num_return_sequences"] or 1) > 1
-    if several:
-        remark("answer 1")
-    write_stream(stream, before=text)
+    write_answers(stream, given["num_return_sequences"], before=text)
     answer = stream.finish()
-    for number, other in enumerate(answer.alternatives, 2):
-        click.echo()
-        remark(f"answer {number}")
-        write_stream([other.text], before=text)
     seed, asked = answer.seed, given["max_new_tokens"] or given["max_length"]
     if sys.stderr.isatty() and not asked:
         explain_cut(answer)

@@ -12,6 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from pellucid.look.generation import GenerationView
+    from pellucid.look.streams import Stream
 
 _NOTICED_AFTER = 0.8  # seconds; the default model is read in less
 
@@ -34,6 +35,19 @@ def write_stream(pieces: Iterable[str], before: str = "") -> None:
             sys.stdout.flush()
     finally:
         click.echo()
+
+
+def write_answers(stream: Stream, count: int | None, before: str = "") -> None:
+    """Write an answer as it comes; of `count` answers that were asked for, the others below it."""
+    if count is None or count == 1:
+        write_stream(stream, before)
+        return
+    remark("answer 1")
+    write_stream(stream, before)
+    for number, other in enumerate(stream.finish().alternatives, 2):
+        click.echo()
+        remark(f"answer {number}")
+        write_stream([other.text], before)
 
 
 def styled(text: str, **style: bool) -> str:
