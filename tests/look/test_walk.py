@@ -24,6 +24,8 @@ LOGITS = np.log(np.array([0.02, 0.5, 0.2, 0.1, 0.08, 0.06, 0.04], np.float32))
 class Sizes:
     context_length = 32
     vocab_size = len(PIECES)
+    layers = 1
+    tied_embeddings = False
 
 
 class SameModel:
