@@ -112,9 +112,14 @@ def test_an_example_prints_what_the_page_shows(
         if WRITES:
             replaced(f"{code}```text\n{shown}", f"{code}```text\n{text}")
             shown = text
-        assert DECIMAL.sub("", text) == DECIMAL.sub("", shown)
+        assert words(text) == words(shown)
         # other processors round otherwise
         assert decimals(text) == pytest.approx(decimals(shown), rel=5e-3, abs=0.02)
+
+
+def words(text: str) -> str:
+    """What must be the same; "< 0.01 %" stands where "0.00 %" may."""
+    return DECIMAL.sub("", text.replace("< 0.01", "  0.01"))
 
 
 def decimals(text: str) -> list[float]:
