@@ -14,7 +14,7 @@ from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
 
-from .toy import END, ByteTokenizer, Floats, ToyModel, logits_after, probs_after
+from .toy import END, ByteDecoder, ByteTokenizer, Floats, ToyModel, logits_after, probs_after
 
 PROMPT = [7, 8]
 FEW = (END, 1, 2, 3)
@@ -156,6 +156,42 @@ def test_beams_end_at_stop_texts_and_at_the_least_length() -> None:
     assert not any("ab" in answer.text for answer in answers(found))
     longer = ask(PROMPT, *FEW, num_beams=4, num_return_sequences=4, min_new_tokens=3)
     assert min(len(answer.ids) for answer in answers(longer)) >= 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"num_beams": 3},
+        {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1},
+        {"num_beams": 3, "force_words_ids": [[5, 6, 7, 8]]},  # longer than the answer
+    ],
+)
+def test_a_stop_text_that_never_comes_changes_no_search(given: dict[str, Any]) -> None:
+    engine = Engine(ToyModel(), ByteTokenizer())
+    alone, beside = (
+        engine.generate([Request([1, 2, 3], parameters(max_new_tokens=3, **given, **stop))])[0]
+        for stop in ({}, {"stop": "never"})
+    )
+    assert alone.ids
+    assert beside == alone
+
+
+def test_beams_read_each_token_of_a_text_once_for_stops() -> None:
+    read: list[int] = []
+
+    class Counting(ByteDecoder):
+        def push(self, token_id: int) -> str:
+            read.append(token_id)
+            return super().push(token_id)
+
+    class Counted(ByteTokenizer):
+        def stream(self) -> ByteDecoder:
+            return Counting()
+
+    given = parameters(num_beams=2, max_new_tokens=30, stop="never")
+    answer = Engine(ToyModel(), Counted()).generate([Request(PROMPT, given)])[0]
+    assert answer.tree
+    assert len(read) <= len(answer.tree.nodes) + len(answer.ids)
 
 
 def test_each_id_is_fed_once_however_many_beams_share_it() -> None:

@@ -6,6 +6,7 @@ another's cache, changes all that follows.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -172,3 +173,6 @@ class ByteDecoder:
     def flush(self) -> str:
         text, self._held = self._held.decode(errors="replace"), b""
         return text
+
+    def fork(self) -> ByteDecoder:
+        return copy.copy(self)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, Protocol, Self
 
 from pellucid.choose.chain import Chain
 from pellucid.choose.setting import Setting
 from pellucid.choose.tree import Tree
 from pellucid.weights.tensor import Floats
+
+
+class Ending(Protocol):
+    """Follows an answer token by token."""
+
+    def push(self, token: int) -> Literal["stop", "length"] | None:
+        """Go on by a token: why the answer is over with it, if it is.
+
+        "stop" is a stop token or a stop text.
+        """
+
+    def fork(self) -> Self:
+        """A second one at the same place, to go on from by itself."""
 
 
 @dataclass
@@ -24,13 +38,13 @@ class Drafts:
 class Task(Setting):
     """A setting, and what a strategy makes of it.
 
-    `ended` says whether an answer of these ids is over: at a stop token, a stop text, or its
-    length; only for what a strategy keeps to itself, since the engine ends what is said. The
+    `ending` makes what says whether an answer is over, at its start; only for what a strategy
+    keeps to itself, since the engine ends what is said. The
     context of the model that drafts has `draft_context` tokens; None where there is none. `drafts`
     count guesses, by line.
     """
 
-    ended: Callable[[Sequence[int]], bool]
+    ending: Callable[[], Ending]
     tree: Tree = field(default_factory=Tree)
     draft_context: int | None = None
     drafts: dict[int, Drafts] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
 from dataclasses import dataclass, replace
+from typing import Self
 
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies import Say
@@ -91,18 +92,36 @@ def made(say: Say, text: str) -> GeneratedToken:
     return GeneratedToken(say.token, text, say.prob, say.rank, say.processed_prob, say.ledger)
 
 
-def ended(ids: Sequence[int], parameters: GenerationParameters, decoder: Decoder | None) -> bool:
-    """Whether an answer of these ids is over: at a stop token, a stop text, or its length."""
-    if not ids:
-        return False
-    if ids[-1] in (parameters.stop_token_ids or ()) or len(ids) >= (parameters.max_new_tokens or 0):
-        return True
-    if not parameters.stop or not decoder:
-        return False
-    stops = StopStrings(parameters.stop)
-    free = parameters.min_new_tokens or 0
-    for place, token in enumerate(ids):
-        piece = decoder.push(token)
-        if place >= free:
-            stops.push(piece)
-    return stops.stopped
+class Ending:
+    """Follows an answer token by token, and says whether it is over; the parameters are resolved.
+
+    No text is kept, so what follows many answers at once costs the same at any length.
+    """
+
+    def __init__(self, parameters: GenerationParameters, decoder: Decoder | None) -> None:
+        self._ends = frozenset(parameters.stop_token_ids or ())
+        self._free = parameters.min_new_tokens or 0
+        self._left = parameters.max_new_tokens or 0
+        self._decoder = decoder if parameters.stop else None
+        self._stops = StopStrings(parameters.stop or ())
+
+    def push(self, token: int) -> FinishReason | None:
+        """Go on by a token: why the answer is over with it, if it is."""
+        if token in self._ends:
+            return "stop"
+        self._left -= 1
+        piece = self._decoder.push(token) if self._decoder else ""
+        if self._free:
+            self._free -= 1
+        else:
+            self._stops.push(piece)
+        if self._stops.stopped:
+            return "stop"
+        return None if self._left > 0 else "length"
+
+    def fork(self) -> Self:
+        """A second one at the same place, to go on from by itself."""
+        twin = copy.copy(self)
+        twin._decoder = self._decoder and self._decoder.fork()
+        twin._stops = self._stops.fork()
+        return twin

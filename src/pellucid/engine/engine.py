@@ -15,7 +15,7 @@ from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.parameters.values import shown, whole
 from pellucid.choose.strategies import Score, Strategy, strategy
 from pellucid.choose.task import Scored, Task
-from pellucid.engine.answer import Answer, ended
+from pellucid.engine.answer import Answer, Ending
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.running import Running, check_finite
 from pellucid.errors import ParameterError
@@ -169,7 +169,7 @@ class Engine:
         return Task(
             root,
             parameters,
-            ended=lambda ids: ended(ids, parameters, self._decoder()),
+            ending=lambda: Ending(parameters, self._decoder()),
             new_branch=partial(self._branch, draft),
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,

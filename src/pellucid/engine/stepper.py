@@ -64,7 +64,8 @@ class Stepper:
     @property
     def over(self) -> bool:
         """Whether the answer has ended."""
-        return self._task.ended(self.ids)
+        ending = self._task.ending()
+        return any(ending.push(say.token) for say in self.says)
 
     def answer(self) -> Answer:
         """What is written so far."""
@@ -165,8 +166,8 @@ class Stepper:
 
     def _check_still_open(self, task: Task, given: dict[str, Any]) -> None:
         """Refuse parameters by which the answer would have ended before its last token."""
-        ids = self.ids
-        if any(task.ended(ids[:length]) for length in range(1, len(ids))):
+        ending = task.ending()
+        if any(ending.push(say.token) for say in self.says[:-1]):
             changed = ", ".join(name for name in given if given[name] != self._given.get(name))
             raise ParameterError(changed, "the answer would have ended before here; go back first")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from typing import Self
 
 
 class StopStrings:
@@ -37,6 +39,12 @@ class StopStrings:
         """What was held back, when no more text comes."""
         held, self._held = self._held, ""
         return held
+
+    def fork(self) -> Self:
+        """A second one at the same place, to go on from by itself."""
+        twin = copy.copy(self)
+        twin._matchers = [copy.copy(matcher) for matcher in self._matchers]
+        return twin
 
     def _release(self, text: str) -> str:
         begun = max((m.matched for m in self._matchers), default=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from codecs import getincrementaldecoder
-from typing import Protocol
+from typing import Protocol, Self
 
 
 class Decoder(Protocol):
@@ -16,6 +17,9 @@ class Decoder(Protocol):
 
     def flush(self) -> str:
         """The rest, at the end: U+FFFD for a character that never became whole."""
+
+    def fork(self) -> Self:
+        """A second one at the same place, to go on from by itself."""
 
 
 class ByteSource(Protocol):
@@ -56,6 +60,12 @@ class ByteDecoder:
     def flush(self) -> str:
         return self._utf8.decode(b"", final=True)
 
+    def fork(self) -> Self:
+        twin = copy.copy(self)
+        twin._utf8 = getincrementaldecoder("utf-8")("replace")
+        twin._utf8.setstate(self._utf8.getstate())
+        return twin
+
 
 class TextDecoder:
     """For tokenizers whose text is more than that: decodes all the ids again with each token."""
@@ -76,6 +86,11 @@ class TextDecoder:
 
     def flush(self) -> str:
         return self._give(self._text())
+
+    def fork(self) -> Self:
+        twin = copy.copy(self)
+        twin._ids = self._ids.copy()
+        return twin
 
     def _text(self) -> str:
         return self._source.decode(self._ids, skip_special_tokens=self._skip)

@@ -33,6 +33,7 @@ def best_of_n(task: Task) -> Steps:
 def _drawn(task: Task, count: int) -> Generator[Score, Any, list[list[Say]]]:
     """What `count` lines would say, said to nobody."""
     lines: list[list[Say]] = [[] for _ in range(count)]
+    endings = [task.ending() for _ in lines]
     steps = side_by_side(task, count)
     sent: Any = None
     while True:
@@ -44,7 +45,7 @@ def _drawn(task: Task, count: int) -> Generator[Score, Any, list[list[Say]]]:
             sent = yield step
         elif isinstance(step, Say):
             lines[step.line].append(step)
-            sent = task.ended([say.token for say in lines[step.line]])
+            sent = endings[step.line].push(step.token) is not None
 
 
 def _mean_logprob(line: list[Say]) -> float:

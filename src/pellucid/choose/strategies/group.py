@@ -15,7 +15,7 @@ from pellucid.choose.draw import Draws, draw
 from pellucid.choose.strategies.hypotheses import Hypotheses
 from pellucid.choose.strategies.picker import Picker
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps
-from pellucid.choose.task import Scored, Task
+from pellucid.choose.task import Ending, Scored, Task
 from pellucid.choose.tree import Fate
 
 Weighed = list[tuple[str, Candidates]]
@@ -26,10 +26,12 @@ class Beam:
     """A sequence that is followed.
 
     `total` is the sum of its log-probabilities after all filters, `logprob` that of its last token.
-    The branch is its parent's until `grow` gives it one of its own with that token.
+    The branch is its parent's until `grow` gives it one of its own with that token, and so is the
+    ending until `Search.stops` asks for the token's.
     """
 
     branch: Branch
+    ending: Ending
     total: float = 0.0
     node: int = 0
     token: int = -1
@@ -80,14 +82,8 @@ class Search:
 
     def stops(self, child: Beam) -> bool:
         """Whether a child ends its sequence by itself, not by its length."""
-        parameters = self.task.parameters
-        if child.token in (parameters.stop_token_ids or ()):
-            return True
-        return bool(parameters.stop) and self.task.ended(self.output(child))
-
-    def output(self, child: Beam) -> list[int]:
-        """The new tokens of a child that has not grown yet."""
-        return [*child.branch.ids[self.task.prompt_length :], child.token]
+        child.ending = child.ending.fork()
+        return child.ending.push(child.token) == "stop"
 
     def say(self, found: Sequence[Hypotheses]) -> Iterator[Begin | Say]:
         """Say the best of what all groups found, best first, of equals the last."""
@@ -112,7 +108,7 @@ class Group:
     def __init__(self, search: Search, width: int) -> None:
         self.search = search
         self.width = width
-        self.beams = [Beam(search.task.root)]
+        self.beams = [Beam(search.task.root, search.task.ending())]
         self.finished = Hypotheses(search.task.parameters, width)
         self.length = 0
 
@@ -266,4 +262,4 @@ def drawn(left: Mapping[Beam, Candidates], count: int, draws: Draws) -> list[Bea
 
 def continued(beam: Beam, token: int, logprob: float) -> Beam:
     """A beam with a token more, which has no node and no branch of its own yet."""
-    return Beam(beam.branch, beam.total + logprob, -1, token, logprob, beam)
+    return Beam(beam.branch, beam.ending, beam.total + logprob, -1, token, logprob, beam)
