@@ -414,6 +414,13 @@ def test_stop_tokens_join_the_models_own() -> None:
     assert resolved.stop_token_ids == (2, 5, 9)
 
 
+def test_what_a_step_of_beams_looks_at_is_bounded() -> None:
+    many = {"num_beams": 128, "stop_token_ids": list(range(31))}
+    assert parameters(**many).resolve(1, 100)
+    with pytest.raises(ParameterError, match="stop_token_ids: 32 tokens end the answer; 128 beams"):
+        parameters(**many).resolve(1, 100, end_ids=[31])
+
+
 def test_a_seed_is_drawn_only_when_draws_need_one() -> None:
     assert parameters().resolve(1, 100).seed is None
     assert parameters(top_k=3, seed=5).resolve(1, 100).seed == 5

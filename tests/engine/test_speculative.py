@@ -459,6 +459,20 @@ def test_without_guesses_nothing_is_said_about_them() -> None:
     assert (answer.drafted, answer.accepted, answer.tree) == (None, None, None)
 
 
+def test_a_second_stream_never_outgrows_the_context_of_the_draft_model() -> None:
+    fed: list[int] = []
+
+    def watched(ids: tuple[int, ...], logits: Floats) -> Floats:
+        fed.append(len(ids))
+        return logits
+
+    draft = Engine(ToyModel(ToyConfig(context_length=12), spoil=watched), ByteTokenizer())
+    given = parameters(guidance_scale=2, negative_prompt="abcdefgh", max_new_tokens=20)
+    alone, guessed = one(Request([1, 2, 3], given)), one(Request([1, 2, 3], given, draft=draft))
+    assert guessed.ids == alone.ids
+    assert max(fed) == 12
+
+
 # What is refused
 
 
@@ -481,6 +495,11 @@ SMALL = Engine(ToyModel())
         ({}, OTHER, "draft: token 0 is another text in the model; both need the same vocabulary"),
         ({}, LARGER, "draft: has 300 tokens, the model 256; both need the same vocabulary"),
         ({}, SHORT, "draft: its context of 2 tokens does not hold the prompt of 3"),
+        (
+            {"guidance_scale": 2, "negative_prompt": "abcde"},
+            Engine(ToyModel(ToyConfig(context_length=4)), ByteTokenizer()),
+            "draft: its context of 4 tokens does not hold the prompt of 5",
+        ),
         (LOOKUP, SMALL, "prompt_lookup_num_tokens: excludes draft: give one of the two"),
         (EXIT, SMALL, "assistant_early_exit: excludes draft"),
         (LOOKUP | EXIT, None, "prompt_lookup_num_tokens: excludes assistant_early_exit"),

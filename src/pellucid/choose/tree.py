@@ -8,7 +8,7 @@ from typing import Literal
 Fate = Literal["said", "finished", "pruned", "forbidden", "rejected"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """A token after its parent's; node 0 is the prompt's end.
 

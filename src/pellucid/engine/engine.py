@@ -163,7 +163,7 @@ class Engine:
         parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
         early = given.early_layers(config.layers, config.tied_embeddings)
         parameters = replace(parameters, dola_layers=early)
-        draft = self._drafting(request, len(ids))
+        draft = self._drafting(request, max(len(ids), len(parameters.negative_prompt_ids or ())))
         root = request.branch or self.new_branch()
         root.become(ids)
         return Task(
@@ -283,7 +283,7 @@ class Engine:
 
     def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats | None]:
         """The logits of early residuals of each branch, `[exits, vocab]`; all made together."""
-        if not score.exits or not seen:
+        if not score.exits:
             return [None] * len(seen)
         last = [of[sites.residual(layers)][-1] for of in seen for layers in score.exits]
         model = self._model_of(score.branches[0])

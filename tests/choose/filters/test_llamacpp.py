@@ -131,9 +131,13 @@ def test_breakers_of_several_tokens_are_found_as_in_llama_cpp(
 
 def test_repetitions_are_those_that_a_search_by_definition_finds() -> None:
     rng = np.random.default_rng(5)
-    for _ in range(200):
-        window = rng.integers(0, 3, rng.integers(2, 25))
+    for trial in range(400):
+        size = int(rng.integers(2, 25))
+        window = rng.integers(0, 3, size)
         least, longest = int(rng.integers(0, 4)), int(rng.integers(4, 12))
+        if trial % 2:  # the same again and again, but for one token
+            window, longest = np.tile(window, 1 + 120 // size), int(rng.integers(30, 150))
+            window[rng.integers(0, len(window))] = 9
         found: dict[int, int] = {}
         for end in range(1, len(window)):
             tail = window[len(window) - end :]

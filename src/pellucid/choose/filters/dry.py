@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pellucid.tokens.vocabulary import Vocabulary
 
 _LONGEST_TAIL = 20  # tokens of a breaker that one token begins
+_SHORT = 32  # repetitions that are longer are few, or the text is nothing else
 _PLAIN, _HEAD = 1, 2  # a token that breaks nothing, and one that may begin a breaker
 _LARGEST = math.log(np.finfo(np.float32).max)  # what a penalty grows to, and no further
 
@@ -67,17 +68,39 @@ def _repeats(window: Ids, least: int, longest: int) -> tuple[Ids, Ids]:
     """
     ends = np.arange(len(window) - 1)  # a sequence ended here, and the next token followed
     lengths = np.zeros(len(ends), np.int64)
-    for length in range(longest):
+    for length in range(min(longest, _SHORT)):
         ends = ends[ends >= length]
         ends = ends[window[ends - length] == window[len(window) - 1 - length]]
         if not len(ends):
             break
         lengths[ends] = length + 1
+    if len(ends) and longest > _SHORT:
+        _lengthen(window, lengths, ends, longest)
     (ends,) = np.nonzero(lengths >= least)
     tokens, of = np.unique(window[ends + 1], return_inverse=True)
     most = np.zeros(len(tokens), np.int64)
     np.maximum.at(most, of, lengths[ends])
     return tokens, most
+
+
+def _lengthen(window: Ids, lengths: Ids, ends: Ids, longest: int) -> None:
+    """Find the whole lengths of those at these ends; all other lengths are right.
+
+    The Z algorithm (Gusfield 1997, section 1.4) on the window from its end: where a stretch is
+    known to match, the lengths inside it are known too. So the time is linear, whatever the text;
+    going through all lengths took 2.4 s for 32,768 equal tokens and a base near 1.
+    """
+    tail, known = window[::-1].tolist(), [0, *lengths[::-1].tolist()]
+    left = right = 0  # the stretch that reaches farthest
+    for place in (len(window) - 1 - ends[::-1]).tolist():
+        length = min(right - place, known[place - left]) if place < right else 0
+        most = min(longest, len(tail) - place)
+        while length < most and tail[length] == tail[place + length]:
+            length += 1
+        known[place] = length
+        if place + length > right:
+            left, right = place, place + length
+    lengths[:] = known[:0:-1]
 
 
 class Breakers:

@@ -151,6 +151,7 @@ class GenerationParameters(
         if self.exponential_decay_length_penalty and not ends:
             name = "exponential_decay_length_penalty"
             raise ParameterError(name, "has no effect: no token ends this answer")
+        self.check_ends(len(ends))
         # 32 bits of seed: easy to type again, and exact in JSON, whose numbers end at 2**53
         seed = secrets.randbits(32) if self.sampling and self.seed is None else self.seed
         return replace(

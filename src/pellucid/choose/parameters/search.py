@@ -10,6 +10,7 @@ from pellucid.choose.parameters.table import row
 from pellucid.choose.parameters.values import FlagOr, Integer, Number, Texts
 from pellucid.errors import ParameterError
 
+_MOST_CONTINUATIONS = 4096  # of all beams in one step: each is a node of the tree
 MOST_SEQUENCES = 128  # followed at once; each holds keys and values of its own
 
 
@@ -89,6 +90,14 @@ class Search:
         for name in led + grouped:
             if sampling:
                 raise ParameterError(name, "excludes sampling: its beams take the likeliest")
+
+    def check_ends(self, ends: int) -> None:
+        """Refuse beams that would have to look at too many tokens to pass by all `ends`."""
+        beams = self.num_beams or 1
+        if beams > 1 and beams * (1 + ends) > _MOST_CONTINUATIONS:
+            most = _MOST_CONTINUATIONS // beams - 1
+            reason = f"{ends} tokens end the answer; {beams} beams go together with {most} at most"
+            raise ParameterError("stop_token_ids", reason)
 
     def _check_best_of(self, sampling: bool) -> None:
         if (self.num_beams or 1) > 1:

@@ -142,7 +142,8 @@ class ModelDrafter:
     def guess(self, branch: Branch, most: int) -> Guesses:
         """What the model takes or draws, until it is unsure or its context is full."""
         parameters, room = self._task.parameters, (self._task.draft_context or 0) + 1
-        most = min(most, parameters.num_assistant_tokens or DEFAULT_DRAFTED, room - len(branch.ids))
+        held = max(len(ids) for ids in _streams(branch))
+        most = min(most, parameters.num_assistant_tokens or DEFAULT_DRAFTED, room - held)
         self._catch_up(branch.ids)
         guesses: list[Guess] = []
         while len(guesses) < most:
@@ -182,3 +183,8 @@ class ModelDrafter:
         for token in ids[place:]:
             self._branch.append(token)
         self._said = len(ids)
+
+
+def _streams(branch: Branch) -> list[list[int]]:
+    """The ids of a branch, and of the second stream beside it."""
+    return [branch.ids, *([branch.beside.ids] if branch.beside else [])]

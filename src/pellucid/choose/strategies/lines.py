@@ -15,7 +15,7 @@ def together(lines: Sequence[Steps], ask: Callable[[Sequence[Branch]], Score] = 
     A line says tokens, and asks for the score of one branch at a time; it returns when it is over.
     """
     sent: dict[Steps, Any] = dict.fromkeys(lines)
-    while sent:
+    while True:
         asked: dict[Steps, Branch] = {}
         for line, answer in sent.items():
             step = _step(line, answer)
@@ -23,6 +23,8 @@ def together(lines: Sequence[Steps], ask: Callable[[Sequence[Branch]], Score] = 
                 step = _step(line, (yield step))
             if isinstance(step, Score):
                 (asked[line],) = step.branches
+        if not asked:
+            return
         answers = yield ask(list(asked.values()))
         sent = {line: [answer] for line, answer in zip(asked, answers, strict=True)}
 
