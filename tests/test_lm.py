@@ -55,6 +55,12 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return exact - np.logaddexp.reduce(exact, axis=-1, keepdims=True)
 
 
+def test_several_prompts_are_refused_where_one_is_shown(unread: pellucid.LM) -> None:
+    for show in (unread.explain, unread.tree, unread.step):
+        with pytest.raises(ParameterError, match="'one' at place 0 is no token id"):
+            show(["one", "two"], max_new_tokens=1)
+
+
 # ---- seeing ------------------------------------------------------------------------------------
 
 

@@ -286,7 +286,7 @@ class LM:
         kept = parameters(**given).value("ledger")
         if top > kept:
             raise ParameterError("ledger", f"{kept} keeps less than the {top} of top")
-        answer = self.generate(prompt, **given).generation
+        answer = self.generate(self._ids(prompt), **given).generation
         if token is not None:
             token = Integer(0, max(0, len(answer.tokens) - 1)).check("token", token)
         return ExplanationView(answer, self._bytes, top=top, at=token)
