@@ -1,8 +1,10 @@
-// Whether an operation fits: a plan that was written wrongly must not reach memory that is not its own.
+// Whether an operation and a batch fit: neither, written wrongly, may reach memory that is not its own.
+#include "plan.hpp"
+
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
-
-#include "plan.hpp"
 
 namespace pellucid {
 namespace {
@@ -97,6 +99,33 @@ private:
 
 void check(const Op& op, const std::vector<Buffer>& buffers, const Layout& layout) {
     Checker(op, buffers, layout).all();
+}
+
+// What comes from Python indexes memory from here on.
+void Plan::check(const Batch& batch) const {
+    (void)result_width();
+    constexpr std::int64_t most = std::numeric_limits<int>::max() / 2;
+    auto below = [](const std::int64_t* numbers, int n, std::int64_t limit, const char* what) {
+        for (int i = 0; i < n; i++)
+            if (numbers[i] < 0 || numbers[i] >= limit) throw std::out_of_range(what);
+    };
+    below(batch.wanted, batch.wanted_rows, batch.rows, "wanted: no such row");
+    below(batch.positions, batch.rows, most, "positions: beyond what can be held");
+    bool attends = false;
+    for (const Op& op : ops_) {
+        if (op.kind == Kind::embed) below(batch.ids, batch.rows, op.matrix->matrix().rows, "ids: beyond the vocabulary");
+        if (op.kind == Kind::position) below(batch.positions, batch.rows, op.matrix->matrix().rows, "positions: beyond the table");
+        attends |= op.kind == Kind::attend;
+    }
+    int row = 0;
+    for (const Span& span : batch.spans) {
+        if (span.row != row || span.rows < 0 || span.rows > batch.rows - row) throw std::invalid_argument("spans do not cover the rows in order");
+        if (!(span.sequence->layout() == layout_)) throw std::invalid_argument("a cache of another model");
+        for (int i = 1; i < span.rows; i++)
+            if (batch.positions[row + i] != batch.positions[row] + i) throw std::invalid_argument("positions of a span do not follow each other");
+        row += span.rows;
+    }
+    if (attends && row != batch.rows) throw std::invalid_argument("spans do not cover the rows in order");
 }
 
 }  // namespace pellucid

@@ -140,23 +140,28 @@ private:
 
     int rows_of(int buffer, const Batch& b) const { return buffers_[buffer].wanted ? b.wanted_rows : b.rows; }
     float* row(int buffer, int r) { return buffers_[buffer].data.data() + static_cast<std::size_t>(r) * buffers_[buffer].width; }
-    void check(const Batch& batch) const;
+    void check(const Batch& batch) const;       // check.cpp
+    void group(int op, bool opens);             // plan.cpp
+    // pass.cpp
     void make_room(const Batch& batch);
-    void make_room_for_experts(const Op& op, std::size_t rows);
-    void make_room_for_attention(const Batch& batch);
-    void group(int op, bool opens);
     std::size_t cut(const Extent& extent) const;
     Extent extent(const Group& group, const Batch& batch) const;
     void run_units(const Op& op, const Batch& batch, Stage stage, int first, int last);
+    // operations.cpp
     void run_linear(const Op& op, int rows, int first, int last);
-    void run_rows(const Op& op, const Batch& batch, int first, int last);
     void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int row0,
                 int row1, float* out, int out_width, int first, int last) const;
+    void run_rows(const Op& op, const Batch& batch, int first, int last);
     void turns(const Op& op, const Batch& batch, int r);
     void rotate(const Op& op, int r);
+    void quantise_row(const float* x, int columns, Sixteen& into, int row) const;
+    Quantised view(Sixteen& s, int columns) const;
+    // attend.cpp
+    void make_room_for_attention(const Batch& batch);
     void store(const Op& op, const Batch& batch, int first, int last);
     void attend_item(const Op& op, const Batch& batch, const Item& item);
     // experts.cpp
+    void make_room_for_experts(const Op& op, std::size_t rows);
     Extent mixture_extent(const Op& op, Stage stage, std::size_t rows) const;
     void run_mixture(const Op& op, Stage stage, int rows, int first, int last);
     void choose_experts(const Op& op, int rows);
@@ -167,8 +172,6 @@ private:
     void activate_rows(const Op& op, int first, int last);
     void narrow(const Op& op, int first, int last);
     void join_rows(const Op& op, int first, int last);
-    void quantise_row(const float* x, int columns, Sixteen& into, int row) const;
-    Quantised view(Sixteen& s, int columns) const;
 
     std::shared_ptr<Pool> pool_;
     const Kernels* kernels_;

@@ -1,4 +1,4 @@
-"""The native module, as far as this package uses it. See native/module.cpp."""
+"""The native module, as far as this package uses it. See native/module.cpp and native/bind_*.cpp."""
 
 from collections.abc import Sequence as Numbers
 from typing import Any

@@ -1,0 +1,28 @@
+// What the files share that say what Python sees.
+#pragma once
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <memory>
+#include <string>
+
+#include "kernels.hpp"
+#include "pool.hpp"
+#include "sequence.hpp"
+
+namespace pellucid {
+
+// The kernels of this name, the fastest where it is empty. Throws where this processor has none.
+const Kernels* kernels(const std::string& name);
+
+struct Engine {
+    const Kernels* table;
+    std::shared_ptr<Pool> pool;
+    Count pages = std::make_shared<std::atomic<long>>(0);
+    Engine(int threads, const std::string& isa);
+};
+
+void bind_plan(nanobind::module_& m);
+void bind_vocabulary(nanobind::module_& m);
+
+}  // namespace pellucid
