@@ -88,6 +88,15 @@ void bind_vocabulary(nb::module_& m) {
         }
         return given(std::move(places));
     }, "scores"_a.noconvert(), "k"_a, "isa"_a);
+    m.def("ranks", [](Scores scores, Scores some, const std::string& isa) {
+        const Kernels* table = kernels(isa);
+        std::pair<std::size_t, Places> found;
+        {
+            nb::gil_scoped_release free;
+            found = ranks(*table, scores.data(), scores.shape(0), some.data(), some.shape(0));
+        }
+        return std::make_pair(found.first, given(std::move(found.second)));
+    }, "scores"_a.noconvert(), "some"_a.noconvert(), "isa"_a);
     m.def("shuffled", [](std::uint32_t seed, std::size_t n, std::size_t count) {
         if (n > std::numeric_limits<std::uint32_t>::max()) throw std::invalid_argument("n");
         Places places;

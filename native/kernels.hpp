@@ -91,6 +91,8 @@ struct Kernels {
     double (*weigh)(const float* x, std::size_t n, float most, float* weights);
     // Places where low <= x < high; a high of NaN is no bound. -> how many; `places` has room for n.
     std::size_t (*between)(const float* x, std::size_t n, float low, float high, std::uint32_t* places);
+    // How many numbers reach each of two thresholds, which are not minus infinity.
+    void (*reach)(const float* x, std::size_t n, const float* thresholds, std::size_t* counts);
     // For each of kTails thresholds: adds the sum of the weights whose keys reach it, and how many do.
     void (*tails)(const float* keys, const float* weights, std::size_t n, const float* thresholds,
                   double* sums, std::size_t* counts);

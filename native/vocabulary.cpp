@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -25,6 +27,9 @@ void each_between(const Kernels& kernels, const float* x, std::size_t n, const f
     }
 }
 
+// The least number above; NaN, which no number reaches, where there is none.
+float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoBound; }
+
 }  // namespace
 
 std::pair<float, double> weigh(const Kernels& kernels, const float* scores, std::size_t n, float* weights) {
@@ -37,6 +42,29 @@ Places between(const Kernels& kernels, const float* scores, std::size_t n, float
     Places places;
     each_between(kernels, scores, n, low, high, [&](std::int64_t p) { places.push_back(p); }, [] {});
     return places;
+}
+
+std::pair<std::size_t, Places> ranks(const Kernels& kernels, const float* scores, std::size_t n, const float* some, std::size_t count) {
+    std::vector<float> marks;
+    std::copy_if(some, some + count, std::back_inserter(marks), [](float s) { return s > -kInfinity; });
+    std::sort(marks.begin(), marks.end(), std::greater<float>());
+    const float thresholds[2] = {next(-kInfinity), marks.empty() ? kNoBound : next(marks.back())};
+    std::size_t reached[2];
+    kernels.reach(scores, n, thresholds, reached);
+    Places ranks(count);
+    if (marks.empty()) return {reached[0], ranks};
+    // The last may be a rare token, which nearly all are above; above the others there are few.
+    Places over(marks.size());
+    auto passed = [&](float s) { return std::upper_bound(marks.begin(), marks.end() - 1, s, std::greater<float>()) - marks.begin(); };
+    if (marks.size() > 1)
+        each_between(kernels, scores, n, marks[marks.size() - 2], kNoBound,
+                     [&](std::int64_t p) { over[passed(scores[p])]++; }, [] {});
+    std::partial_sum(over.begin(), over.end(), over.begin());
+    over.back() = static_cast<std::int64_t>(reached[1]);
+    for (std::size_t i = 0; i < count; i++)
+        if (some[i] > -kInfinity)
+            ranks[i] = 1 + over[std::lower_bound(marks.begin(), marks.end(), some[i], std::greater<float>()) - marks.begin()];
+    return {reached[0], ranks};
 }
 
 Places leading(const Kernels& kernels, const float* scores, std::size_t n, std::size_t k) {
@@ -52,7 +80,7 @@ Places leading(const Kernels& kernels, const float* scores, std::size_t n, std::
         std::nth_element(kept.begin(), kept.begin() + (k - 1), kept.end(), before);
         kept.resize(k);
         // What comes later must be above the last of them: of equals the earlier one leads.
-        low = std::nextafter(scores[kept.back()], kInfinity);
+        low = next(scores[kept.back()]);
     };
     each_between(kernels, scores, n, low, kNoBound, [&](std::int64_t p) { kept.push_back(p); },
                  [&] { if (kept.size() >= 2 * k) cut(); });     // not sooner: so all cuts cost O(n)

@@ -77,6 +77,17 @@ def test_weights_and_their_sum_are_those_of_the_softmax(scores: Floats) -> None:
     assert vocabulary.logsumexp(scores) == pytest.approx(most + math.log(true.sum()), rel=1e-6)
 
 
+@given(SCORES, st.lists(st.integers(0, 10**6), max_size=9))
+def test_ranks_count_what_is_above(scores: Floats, places: list[int]) -> None:
+    """Of scores that are there, which tie with themselves and others, and of some that are not."""
+    there = [scores[place % len(scores)] for place in places if len(scores)]
+    some = np.array([*there, 0.5, -np.inf, NAN, 2], np.float32)
+    left, ranks = vocabulary.ranks(scores, some)
+    assert left == np.count_nonzero(scores > -np.inf)
+    assert ranks.tolist() == [1 + (scores > s).sum() if s > -np.inf else 0 for s in some]
+    assert vocabulary.ranks(scores, some[:0])[0] == left
+
+
 @given(SOME, st.integers(1, 5000))
 @settings(max_examples=60)
 def test_block_sums_add_up_each_block(scores: Floats, block: int) -> None:

@@ -134,7 +134,7 @@ class Candidates:
         return math.exp(score - self.logsumexp) if score > REMOVED else 0.0
 
     def rank(self, token: int) -> int:
-        """Its place among all, as in `ranks_of`."""
+        """Its place among all, as in `vocabulary.ranks`."""
         score = self._score(token)
         return 1 + int(np.count_nonzero(self.scores > score)) if score > REMOVED else 0
 
@@ -146,18 +146,6 @@ class Candidates:
     def leading(self, count: int) -> Ids:
         """The ids of the highest scores, highest first; among equals the lower id first."""
         return self.tokens(vocabulary.leading(self.scores, count))
-
-    def ranks_of(self, scores: Floats) -> Ids:
-        """The place of each of these scores among all, from 1; 0 for minus infinity.
-
-        Equal scores share the better rank.
-        """
-        alive = scores > REMOVED
-        ranks = np.zeros(len(scores), np.int64)
-        if alive.any():
-            above = np.sort(self.scores[vocabulary.at_least(self.scores, scores[alive].min())])
-            ranks[alive] = 1 + len(above) - np.searchsorted(above, scores[alive], side="right")
-        return ranks
 
     def _score(self, token: int) -> float:
         if self.ids is None:

@@ -88,6 +88,18 @@ def leading(scores: Floats, k: int) -> Ids:
     return _native.leading(scores, k, instruction_set())
 
 
+def ranks(scores: Floats, some: Floats) -> tuple[int, Ids]:
+    """How many tokens are left, and the place of each of `some` scores among all, from 1.
+
+    Equal scores share the better rank; minus infinity has 0. One of `some` may be far below the
+    others at no cost; where two are, what is above the second is looked at one by one.
+
+    >>> ranks(np.array([1, 3, -np.inf, 3], np.float32), np.array([3, 1], np.float32))
+    (3, array([1, 3]))
+    """
+    return _native.ranks(scores, some, instruction_set())
+
+
 def shuffled(seed: int, count: int, first: int) -> Ids:
     """The first of `count` numbers from 0 on, shuffled as PyTorch's randperm does on a CPU.
 
