@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 
 from pellucid.choose.parameters import parameters
+from pellucid.choose.strategies import Say
+from pellucid.choose.strategies.picker import Picker
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
@@ -174,6 +177,33 @@ def test_a_stop_text_that_never_comes_changes_no_search(given: dict[str, Any]) -
     )
     assert alone.ids
     assert beside == alone
+
+
+def test_a_score_that_no_json_can_hold_is_null() -> None:
+    found = ask(PROMPT, 1, 2, best_of=2, do_sample=True, forced_bos_token_id=9, max_new_tokens=3)
+    assert found.score == -np.inf  # the model itself would never have begun so
+    assert found.to_dict()["score"] is None
+
+
+def test_the_ledgers_of_beams_that_are_pruned_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: WeakSet[Say] = WeakSet()
+    pick = Picker.account
+
+    def noted(*args: Any) -> Say:
+        say = pick(*args)
+        made.add(say)
+        return say
+
+    monkeypatch.setattr(Picker, "account", noted)
+    alive = []
+
+    def watched(_ids: tuple[int, ...], logits: Floats) -> Floats:
+        alive.append(len(made))
+        return logits
+
+    given = parameters(num_beams=4, max_new_tokens=40, ledger=0)
+    Engine(ToyModel(spoil=watched)).generate([Request(PROMPT, given)])
+    assert alive[-1] < 4 * 40 / 2  # beams have most of their past in common
 
 
 def test_beams_read_each_token_of_a_text_once_for_stops() -> None:

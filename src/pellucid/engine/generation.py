@@ -82,7 +82,7 @@ class Generation:
             "finish_reason": self.finish_reason,
             "tokens": [token.to_dict() for token in self.tokens],
             "seed": self.seed,
-            "score": self.score,
+            "score": self.score if self.score is None or math.isfinite(self.score) else None,
             "alternatives": [other.to_dict() for other in self.alternatives],
             "drafted": self.drafted,
             "accepted": self.accepted,

@@ -12,7 +12,7 @@ from pellucid.choose.branch import Branch
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import NothingLeftError
 from pellucid.choose.draw import Draws, draw
-from pellucid.choose.strategies.hypotheses import Hypotheses
+from pellucid.choose.strategies.hypotheses import Hypotheses, Said
 from pellucid.choose.strategies.picker import Picker
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps
 from pellucid.choose.task import Ending, Scored, Task
@@ -23,7 +23,7 @@ Weighed = list[tuple[str, Candidates]]
 
 @dataclass(eq=False)
 class Beam:
-    """A sequence that is followed.
+    """A sequence that is followed; `said` are its tokens, as they were chosen.
 
     `total` is the sum of its log-probabilities after all filters, `logprob` that of its last token.
     The branch is its parent's until `grow` gives it one of its own with that token, and so is the
@@ -32,6 +32,7 @@ class Beam:
 
     branch: Branch
     ending: Ending
+    said: Said | None = None
     total: float = 0.0
     node: int = 0
     token: int = -1
@@ -46,7 +47,6 @@ class Search:
         self.task = task
         self.picker = Picker(task)
         self.width = task.parameters.num_beams or 1
-        self.says: dict[int, Say] = {}
         self.nothing_left: NothingLeftError | None = None
         ends = len(task.stop_ids)
         self.choices = max(2, 1 + ends)  # for each beam: enough are left if all ends are among them
@@ -95,7 +95,8 @@ class Search:
             yield Begin(line, one.score)
             for node in self.task.tree.way(one.node):
                 self.task.tree.end(node, "said")
-                yield replace(self.says[node], line=line)
+            for say in one.says:
+                yield replace(say, line=line)
 
 
 class Group:
@@ -138,9 +139,10 @@ class Group:
         search.record(pruned, "pruned")
         for child in (*ended, *running):
             assert child.parent
-            search.says[child.node] = search.picker.account(weighed[child.parent], child.token)
+            say = search.picker.account(weighed[child.parent], child.token)
+            child.said = Said(say, child.said)
         for child in ended:
-            self.finished.add(child.total, self.length, child.node)
+            self.finished.add(child.total, self.length, child.node, child.said)
         self._leave({child.parent for child in (*ended, *running)}, left)
         self.beams = running
         self._close(children)
@@ -171,7 +173,7 @@ class Group:
     def finish(self, beam: Beam) -> None:
         """Finish one of the beams as it is."""
         self.search.task.tree.end(beam.node, "finished")
-        self.finished.add(beam.total, self.length, beam.node)
+        self.finished.add(beam.total, self.length, beam.node, beam.said)
 
     def _leave(self, kept: set[Beam | None], left: Mapping[Beam, Candidates]) -> None:
         """Say of the beams that nothing follows that they were pruned."""
@@ -262,4 +264,4 @@ def drawn(left: Mapping[Beam, Candidates], count: int, draws: Draws) -> list[Bea
 
 def continued(beam: Beam, token: int, logprob: float) -> Beam:
     """A beam with a token more, which has no node and no branch of its own yet."""
-    return Beam(beam.branch, beam.ending, beam.total + logprob, -1, token, logprob, beam)
+    return Beam(beam.branch, beam.ending, beam.said, beam.total + logprob, -1, token, logprob, beam)

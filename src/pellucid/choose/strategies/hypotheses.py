@@ -5,14 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pellucid.choose.parameters import GenerationParameters
+from pellucid.choose.strategies.steps import Say
+
+
+@dataclass(frozen=True)
+class Said:
+    """The last token of a sequence, and those before it, which others may share.
+
+    So the ledgers of a sequence that nobody follows any more are freed.
+    """
+
+    say: Say
+    before: Said | None = None
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A finished sequence: what it is ranked by, and the node of the tree where it ends."""
+    """A finished sequence: what it is ranked by, where in the tree it ends, and its tokens."""
 
     score: float
     node: int
+    said: Said | None
+
+    @property
+    def says(self) -> list[Say]:
+        """Its tokens, the first one first."""
+        says, last = [], self.said
+        while last:
+            says.append(last.say)
+            last = last.before
+        return says[::-1]
 
 
 class Hypotheses:
@@ -31,9 +53,9 @@ class Hypotheses:
         self._early = parameters.early_stopping or False
         self._longest = parameters.max_new_tokens
 
-    def add(self, total: float, tokens: int, node: int) -> None:
+    def add(self, total: float, tokens: int, node: int, said: Said | None) -> None:
         """Keep a sequence if it is among the best; of equals, those that came first."""
-        new = Hypothesis(self._score(total, tokens), node)
+        new = Hypothesis(self._score(total, tokens), node, said)
         if len(self.kept) == self.room:
             worst = min(self.kept, key=_score_of)
             if new.score <= worst.score:
