@@ -285,7 +285,7 @@ class LM:
             given["ledger"] = max(top, DEFAULT_LEDGER)
         kept = parameters(**given).value("ledger")
         if top > kept:
-            raise ParameterError("ledger", f"{kept} keeps less than the {top} of top")
+            raise ParameterError("ledger", f"{kept} keeps less than top={top}")
         answer = self.generate(self._ids(prompt), **given).generation
         if token is not None:
             token = Integer(0, max(0, len(answer.tokens) - 1)).check("token", token)
@@ -352,10 +352,13 @@ class LM:
     def _request(
         self,
         ids: list[int],
-        draft: LM | None,
+        draft: object,
         given: dict[str, Any],
         branch: Branch | None = None,
     ) -> Request:
+        if not isinstance(draft, LM | None):
+            reason = f"must be a model as pellucid.load gives it, not {type(draft).__name__}"
+            raise ParameterError("draft", reason)
         guessing = draft.engine if draft else None
         asked = parameters(**given)
         return Request(ids, asked, branch=branch or self.engine.new_branch(), draft=guessing)

@@ -262,6 +262,10 @@ REFUSED = [
         {"best_of": 3, "top_k": 5, "num_return_sequences": 4},
         "num_return_sequences: must be at most best_of, 3",
     ),
+    (
+        {"num_return_sequences": 2},
+        "num_return_sequences: has no effect without sampling or num_beams: all would be the same",
+    ),
     ({"best_of": 3}, "best_of: has no effect without sampling; give do_sample=True too"),
     ({"best_of": 3, "top_k": 5, "num_beams": 2}, "best_of: excludes num_beams"),
     ({"penalty_alpha": 1.1, "top_k": 4}, "penalty_alpha: must be at least 0 and at most 1"),

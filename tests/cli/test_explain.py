@@ -42,7 +42,7 @@ def test_one_token_and_more_candidates_can_be_asked_for(run: Run) -> None:
     [
         (["explain", "--token", "3"], "--token: must be a whole number from 0 to 2, not 3"),
         (["explain", "--top", "0"], "top: must be a whole number from 1 to 1000, not 0"),
-        (["explain", "--ledger", "0"], "--ledger: 0 keeps less than the 5 of top"),
+        (["explain", "--ledger", "0"], "--ledger: 0 keeps less than --top 5"),
         (["tree", "--depth", "0"], "--depth: must be a whole number from 1 to 200, not 0"),
         (["tree", "--json", "--width", "3"], "--width has no effect with --json, which has all"),
     ],
@@ -51,6 +51,13 @@ def test_what_makes_no_sense_is_refused(given: list[str], said: str, run: Run) -
     ran = run(*given, TEXT, "--max-new-tokens", "3")
     assert ran.code == 2
     assert said in ran.err
+
+
+def test_a_page_that_cannot_be_written_is_named_in_one_line(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "nowhere" / "page.html"
+    ran = run("explain", TEXT, "--max-new-tokens", "1", "--html", str(page))
+    said = f"pellucid: {str(page)!r} cannot be written: No such file or directory\n"
+    assert (ran.code, ran.out, ran.err) == (1, "", said)
 
 
 @pytest.mark.parametrize("command", ["explain", "tree"])

@@ -242,6 +242,23 @@ def test_a_value_that_cannot_be_read_is_refused_with_its_form(
     assert f"must be of the form {form}, not '{value}'" in " ".join(ran.err.split())
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--samplers", "top_k,top_p"], "has 'top_k,top_p', which is no filter's name; put ;"),
+        (["--regex", "a", "--grammar", 'start: "a"'], "--regex: excludes --grammar"),
+        (["--num-return-sequences", "2"], "without sampling or --num-beams: all would be the same"),
+        (["--regex", "[0-9"], "--regex: unclosed character class"),
+    ],
+)
+def test_what_is_refused_is_said_in_the_words_that_were_typed_and_nothing_is_written(
+    options: list[str], said: str, run: Run
+) -> None:
+    ran = run("generate", "a", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
 def test_a_wrong_parameter_is_refused_before_a_model_is_fetched(run: Run) -> None:
     ran = run("generate", "a", "--top-p", "7", "-m", "pypi:never-fetched")
     assert (ran.code, ran.err.split(":")[1]) == (2, " --top-p")

@@ -108,6 +108,11 @@ def test_a_mistake_is_said_and_the_session_goes_on(run: Run, line: str, message:
     assert before == after
 
 
+def test_a_number_behind_the_end_hears_that_the_answer_has_ended(run: Run) -> None:
+    ran = run("step", TEXT, "--max-new-tokens", "1", stdin=b"1\n1\n")
+    assert ran.err == "pellucid: token: the answer has ended; go back, or change what ended it\n"
+
+
 def test_a_form_that_nothing_fits_any_more_is_said_and_can_be_left(run: Run) -> None:
     ran = run("step", TEXT, "--json", "--regex", "[ab]+", stdin=b"c\nunset regex\nc\n")
     assert "pellucid: regex: does not allow token" in ran.err

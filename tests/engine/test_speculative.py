@@ -331,7 +331,8 @@ def test_what_a_request_gets_does_not_depend_on_its_company() -> None:
     requests: list[Request] = []
     for number in range(60):
         ids, given = randomly(rng, sampling=number % 2 == 0)
-        given |= {"num_return_sequences": rng.randint(1, 3)}
+        if number % 2 == 0:
+            given |= {"num_return_sequences": rng.randint(1, 3)}
         draft = small if number % 5 == 3 else None
         given |= [LOOKUP, EXIT, {"assistant_early_exit": 2}, {}, {}][number % 5]
         requests.append(Request(ids, parameters(**given), draft=draft))

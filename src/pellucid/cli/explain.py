@@ -11,6 +11,7 @@ import click
 from pellucid.cli.options import load, ready, running, show, text_argument
 from pellucid.cli.sampling import Grouped, generation, sampling
 from pellucid.cli.stream import remark
+from pellucid.errors import PellucidError
 from pellucid.look.view import View
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -81,7 +82,10 @@ def _show(view: View, as_json: bool, page: Path | None, title: str) -> None:
     if page:
         from pellucid.look.html import document
 
-        page.write_text(document(title, view.html()), "utf-8")
+        try:
+            page.write_text(document(title, view.html()), "utf-8")
+        except OSError as error:
+            raise PellucidError(f"{str(page)!r} cannot be written: {error.strerror}") from None
         remark(f"written to {page}")
     if as_json or not page:
         show(view, as_json)

@@ -107,7 +107,7 @@ class Session:
 
     def _named(self, line: str) -> int | str:
         """A token by its number in the table, its id, its text in quotes, or its text."""
-        if line.strip().isdecimal():
+        if line.strip().isdecimal() and not self.walk.finish_reason:
             options = self.walk.candidates()
             number = _number("token", line)
             if not 1 <= number <= len(options):

@@ -28,13 +28,18 @@ def write_stream(pieces: Iterable[str], before: str = "") -> None:
         from pellucid.look.visible import harmless
 
         click.echo(styled(harmless(before), dim=True), nl=False)
+    begun = terminal
     try:
         for piece in pieces:
+            begun = True
             # color: or click would take away what looks like an escape, as a model may write it
             click.echo(harmless(piece) if terminal else piece, nl=False, color=True)
             sys.stdout.flush()
-    finally:
-        click.echo()
+    except BaseException:
+        if begun:  # what is said of the failure has a line of its own
+            click.echo()
+        raise
+    click.echo()
 
 
 def write_answers(stream: Stream, count: int | None, before: str = "") -> None:

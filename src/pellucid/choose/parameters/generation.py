@@ -81,8 +81,8 @@ class GenerationParameters(
         self.check_lengths()
         self.check_constraints(self.stop or ())
         self.check_negative()
-        self.check_search(self.sampling)
         self.check_contrast(self.sampling, self.top_k, self.num_return_sequences)
+        self.check_search(self.sampling)
         self.check_order()
 
     def __repr__(self) -> str:

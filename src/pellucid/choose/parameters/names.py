@@ -44,4 +44,5 @@ class Names:
             return (plain,)
         if plain in self.aliases:
             return self.aliases[plain]
-        raise ParameterError(name, f"has {shown(member)}, which is no filter's name")
+        hint = "; put ; between names" if "," in plain else ""
+        raise ParameterError(name, f"has {shown(member)}, which is no filter's name{hint}")

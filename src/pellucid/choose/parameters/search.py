@@ -82,6 +82,9 @@ class Search:
                 raise ParameterError("num_return_sequences", f"must be at most {name}, {followed}")
         if drawn > 1:
             self._check_best_of(sampling)
+        if beams == 1 and not sampling and (wanted or 1) > 1:
+            reason = "has no effect without sampling or num_beams: all would be the same"
+            raise ParameterError("num_return_sequences", reason)
         self._check_groups()
         grouped = ["num_beam_groups"] if (self.num_beam_groups or 1) > 1 else []
         led = [name for name in ("force_words", "force_words_ids") if getattr(self, name)]
