@@ -263,6 +263,7 @@ def test_a_prompt_that_cannot_be_is_refused_before_the_weights_are_read(unread, 
         ({"temperature": math.nan}, "temperature: must be finite"),
         ({"top_p": 1.5}, "top_p: must be above 0"),
         ({"seed": 1}, "seed: has no effect"),
+        ({"draft": "smollm2"}, "draft: must be a model as pellucid.load gives it, not str"),
         ({"max_new_tokens": 0}, "max_new_tokens: must be a whole number from 1"),
     ],
 )
