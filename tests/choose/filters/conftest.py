@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
+
+# Doctests are looked for in every module, and these need the library.
+collect_ignore = [] if find_spec("llama_cpp") else ["llamacpp.py", "make_llamacpp.py"]
 
 
 @pytest.fixture(autouse=True)
