@@ -349,7 +349,7 @@ def test_a_node_of_the_tree_is_gone_on_from(lm):
         ({"at": 3}, "at: must be a whole number from 0 to 2"),
         ({"at": 1, "token": ""}, "token: is an empty text"),
         ({"at": 1, "token": 2.5}, "token: must be a text or a token id"),
-        ({"at": 1, "token": 10**6}, "no token id"),
+        ({"at": 1, "token": 10**6}, "^token: 1000000 at place 0 is no token id"),
         ({"node": 1}, "node: has no meaning here"),
         ({"top_p": 7}, "top_p: must be"),
     ],

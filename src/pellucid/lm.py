@@ -415,7 +415,8 @@ class LM:
         **given: Any,
     ) -> GenerationView:
         """Continue these ids and a token, from what was computed of them."""
-        grown = self._ids([*ids, *(() if token is None else self._lexicon.ids(token))])
+        more = [] if token is None else self._lexicon.ids(token)
+        grown = self._ids([*ids, *checked_ids("token", more, self.config.vocab_size)])
         request = self._request(grown, draft, given, self._recent.fork(grown))
         return self._stream(request, self.engine.run([request])).finish()
 

@@ -191,6 +191,14 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(run: Run, tmp_path: Pat
         assert ran.err.count("\n") == 1
 
 
+def test_a_file_without_its_sign_is_told_what_is_missing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.gbnf"
+    path.write_text('root ::= "a"')
+    ran = run("generate", "a", "--grammar", str(path))
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert f"to read it, put an @ before it: @{path}" in ran.err
+
+
 def test_an_answer_has_the_form_that_is_asked_for(run: Run) -> None:
     length = ["--max-new-tokens", "60"]
     answer = run("generate", TEXT, "--json-schema", "object", *length).out

@@ -46,7 +46,7 @@ def test_a_number_a_text_and_an_id_pick_a_token(run: Run) -> None:
 
 def test_enter_and_run_sample_as_generate_does(run: Run) -> None:
     given = ("--temperature", "1.2", "--seed", "3", "--max-new-tokens", "6")
-    *_, last = states(run, "", "", "run 10", given=given)
+    *_, last = states(run, "", "sample", "run 10", given=given)
     whole = run("generate", TEXT, "--json", *given).json()
     for name in ("text", "ids", "prompt_ids", "finish_reason", "tokens", "seed"):
         assert last[name] == whole[name]
@@ -54,7 +54,7 @@ def test_enter_and_run_sample_as_generate_does(run: Run) -> None:
 
 
 def test_what_is_taken_back_is_gone_and_parameters_change_from_here_on(run: Run) -> None:
-    start, *_, back = states(run, "run 3", "back 2", "b")
+    start, *_, back = states(run, "run 3", "back", "b", "undo")
     assert back == start
     _, set_, unset = states(run, "set suppress_tokens 550 1466", "unset suppress-tokens")
     assert [c["removed_by"] for c in set_["candidates"]][:3] == ["suppress_tokens"] * 2 + [None]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pellucid.choose.parameters.sources import LONGEST
+
+_LONGEST_NAME = 200  # a text that long is no name of a file, and asking the system may fail
 
 
 class Source(click.ParamType[str]):
@@ -21,6 +24,8 @@ class Source(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text. Of a long file only so much is read as shows that it is too long."""
         if not value.startswith("@"):
+            if len(value) < _LONGEST_NAME and Path(value).is_file():
+                self.fail(f"names a file; to read it, put an @ before it: @{value}", param, ctx)
             return str(value)
         try:
             with click.open_file(value[1:], encoding="utf-8") as file:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _HELP = """3                    pick the token with this number in the table
  river  "\\n"  #198   pick a token by its text, in quotes as in JSON, or by its id
-Enter                draw the next token, or take the likeliest; so does run
-run N                so many of them
-back [N], b [N]      take back the last tokens
+Enter                draw the next token, or take the likeliest; so do run and sample
+run N, sample N      so many of them
+back [N], b, undo    take back the last tokens
 set temperature 0.7  change a parameter from here on; set alone shows them
 unset temperature    take it back
 branch [NAME]        go on in a copy; the other stays as it is
@@ -68,7 +68,8 @@ class Session:
         self.name = "1"
         self._as_json = as_json
         self._commands: dict[str, Callable[[str], None]] = {
-            "show": self._show, "run": self._run, "back": self._back, "b": self._back,
+            "show": self._show, "run": self._run, "sample": self._run,
+            "back": self._back, "b": self._back, "undo": self._back,
             "set": self._set, "unset": self._unset, "branch": self._branch,
             "branches": self._branches, "go": self._go, "why": self._why, "text": self._text,
             "ids": self._ids, "help": self._help,
