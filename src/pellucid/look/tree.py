@@ -92,7 +92,10 @@ class TreeView(View):
 
     def html(self) -> str:
         columns = "probability, score of the branch" if self._scored else "probability"
-        legend = f"After each token: its {columns}, and what became of it."
+        legend = (
+            f"After each token: its {columns}, and what became of it. "
+            f"{_HEIR}goes straight on from the token above its side branches."
+        )
         notes = (html.element("p", note, class_="quiet") for note in (legend, *self._notes()))
         return html.fragment(html.element("div", *self._way(0, self.depth), class_="tree"), *notes)
 
@@ -197,7 +200,7 @@ class TreeView(View):
         return [percent(math.exp(node.logprob)), *scores, fate]
 
     def _notes(self) -> Iterator[str]:
-        fates = Counter(node.fate for node in self.nodes if node.fate)
+        fates = Counter(node.fate or "only led on" for node in self.nodes if node.token is not None)
         told = ", ".join(f"{count:,} {fate}" for fate, count in fates.items())
         yield f"{len(self.nodes) - 1:,} tokens were considered: {told}."
 
