@@ -94,8 +94,9 @@ def ranks(scores: Floats, some: Floats) -> tuple[int, Ids]:
     Equal scores share the better rank; minus infinity has 0. One of `some` may be far below the
     others at no cost; where two are, what is above the second is looked at one by one.
 
-    >>> ranks(np.array([1, 3, -np.inf, 3], np.float32), np.array([3, 1], np.float32))
-    (3, array([1, 3]))
+    >>> left, places = ranks(np.float32([1, 3, -np.inf, 3]), np.float32([3, 1]))
+    >>> left, places.tolist()
+    (3, [1, 3])
     """
     return _native.ranks(scores, some, instruction_set())
 

@@ -92,10 +92,9 @@ def looked_up(ids: Ids, longest: int, count: int) -> list[int]:
     is so near the end that fewer tokens follow, the text is taken to repeat from there on. Empty if
     the last id is new.
 
-    >>> looked_up(np.array([5, 1, 2, 7, 1, 2, 8, 9, 7, 1, 2]), 2, 3)
-    [8, 9, 7]
-    >>> looked_up(np.array([5, 1, 2, 7, 1, 2, 8, 9, 7, 1, 2]), 3, 3)
-    [1, 2, 7]
+    >>> ids = np.array([7, 1, 2, 5, 0, 1, 2, 8, 9, 7, 1, 2])
+    >>> looked_up(ids, 2, 3), looked_up(ids, 3, 3)
+    ([8, 9, 7], [5, 0, 1])
     """
     ends = np.flatnonzero(ids[:-1] == ids[-1])  # where the last id stood
     for back in range(1, min(longest, len(ids))):
