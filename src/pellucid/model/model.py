@@ -31,7 +31,10 @@ class Model:
         self.run = backend.runner(config, weights)
         # Matching names takes a seventh of a small model's decode step; a search asks every step.
         self._select = lru_cache(64)(
-            lambda patterns, parameter: tuple(sites.select(patterns, config, parameter))
+            lambda patterns: tuple(sites.select(patterns, config, "watch"))
+        )
+        self._find = lru_cache(64)(
+            lambda addresses: [sites.find(address, config, "edits") for address in addresses]
         )
 
     @classmethod
@@ -103,9 +106,12 @@ class Model:
     def _probed(self, run: Run) -> Floats:
         """A pass that is watched; a segment without a cache has one for as long as that takes."""
         probed = Run([s if s.cache else replace(s, cache=self.new_cache()) for s in run.segments])
-        probed.probe = Probe(probed, self.config, self._select)
+        probe = Probe(probed, self.config, self._select, self._find)
+        if not probe.reads and not probe.stops:  # no row of these is edited
+            return self._passed(run)
+        probed.probe = probe
         logits = self._passed(probed)
-        run.seen = probed.probe.seen
+        run.seen = probe.seen
         return logits
 
     def _passed(self, run: Run) -> Floats:
