@@ -110,5 +110,16 @@ def mentioned(reading: Reading) -> list[int]:
     return [int(token) for token in every if token >= 0]
 
 
+def occurring(generation: Generation) -> set[int]:
+    """The tokens of an answer and its alternatives, of their ledgers, and of what was searched."""
+    found: set[int] = set()
+    for answer in (generation, *generation.alternatives):
+        found |= {*answer.prompt_ids, *answer.ids}
+        for token in answer.tokens:
+            found |= {token.id, *(token.ledger.ids.tolist() if token.ledger else ())}
+    tree = generation.tree
+    return found | {node.token for node in tree.nodes[1:]} if tree else found
+
+
 def _has(trace: Trace) -> str:
     return f"it has {', '.join(trace.values)}" if trace.values else "it keeps no values"

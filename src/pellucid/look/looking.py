@@ -1,0 +1,150 @@
+"""A run that is looked at: `lm.look(...)` gives one. Each method is a view of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pellucid.engine.generation import Generation
+from pellucid.errors import ParameterError
+from pellucid.look import html, terminal
+from pellucid.look.numbers import left_out
+from pellucid.look.view import View
+from pellucid.model import sites
+from pellucid.trace.file import save
+from pellucid.trace.readings import Subject, taken, watched
+from pellucid.trace.trace import Trace
+from pellucid.weights.tensor import Floats
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_SHOWN = 500  # pieces
+
+
+class Look(View):
+    """A run and all that can be seen of it.
+
+    What a view needs is computed when it is first asked for, and kept in the `trace`; so `save`
+    writes what was looked at, and who opens the file sees that without the model. With the model's
+    `subject` everything else can be asked for too.
+    """
+
+    def __init__(self, trace: Trace, subject: Subject | None = None) -> None:
+        self.trace = trace
+        self._subject = subject
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The tokens of prompt and answer."""
+        return self.trace.ids
+
+    @property
+    def text(self) -> str:
+        """Prompt and answer."""
+        return self.trace.text
+
+    @property
+    def generation(self) -> Generation | None:
+        """The answer with its ledgers, if there is one."""
+        return self.trace.generation
+
+    def __getitem__(self, site: str) -> Floats:
+        """What was at a site, `[rows, ...]` float32, a row for each of `ids`.
+
+        Raises ParameterError for what is none, or none alone.
+        """
+        named = sites.select((site,), self.trace.config, "site")
+        if len(named) > 1:
+            raise ParameterError("site", f"{site!r:.80} names {len(named)}; ask for one")
+        return self.watch(site).trace.value(named[0])
+
+    def watch(self, *patterns: str) -> Look:
+        """Keep these sites too (patterns, as in docs/sites.md); this look itself."""
+        missing = [
+            name
+            for name in sites.select(patterns, self.trace.config, "watch")
+            if name not in self.trace.values
+        ]
+        if missing:
+            self.trace = watched(self._model(f"{missing[0]} is"), self.trace, missing)
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trace to a file, as docs/trace.md describes it. Raises OSError."""
+        save(self.trace, Path(path))
+
+    def _read(self, name: str, **arguments: Any) -> Trace:
+        """The trace, with this reading."""
+        if not self.trace.reading(name, **arguments):
+            subject = self._model(f"the reading {name} is")
+            self.trace = taken(subject, self.trace, name, **arguments)
+        return self.trace
+
+    def _model(self, what: str) -> Subject:
+        if self._subject is None:
+            reason = f"{what} not in this trace, and its model is not open"
+            raise ParameterError("look", f"{reason}; give the trace to `look` of the model")
+        return self._subject
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON contract: docs/json.md."""
+        trace = self.trace
+        return {
+            "model": trace.origin.name,
+            "backend": trace.origin.backend,
+            "settings": dict(trace.origin.settings),
+            "text": trace.text,
+            "ids": list(trace.ids),
+            "prompt_length": trace.prompt_length,
+            "parameters": dict(trace.parameters),
+            "edits": list(trace.edits),
+            "values": {site: list(value.shape) for site, value in trace.values.items()},
+            "readings": [
+                {"name": reading.name, "arguments": dict(reading.arguments)}
+                for reading in trace.readings
+            ],
+            "generation": trace.generation and trace.generation.to_dict(),
+        }
+
+    def terminal(self) -> RenderableType:
+        shown = list(zip(self._pieces(), self._styles(), strict=False))
+        notes = [terminal.words((note, terminal.QUIET)) for note in self._notes()]
+        return terminal.stack(terminal.Running(shown), *notes)
+
+    def html(self) -> str:
+        styled = zip(self._pieces(), self._styles(), strict=False)
+        pieces = (
+            html.piece(piece, class_=None if style == terminal.QUIET else "t0")
+            for piece, style in styled
+        )
+        notes = (html.element("p", note, class_="quiet") for note in self._notes())
+        return html.fragment(html.running(pieces), *notes)
+
+    def _pieces(self) -> Sequence[bytes]:
+        return self.trace.pieces[:_SHOWN]
+
+    def _styles(self) -> list[str]:
+        """The answer is in colour."""
+        said = len(self.ids) - self.trace.prompt_length
+        return [terminal.QUIET] * self.trace.prompt_length + [terminal.TINTS[0]] * said
+
+    def _notes(self) -> list[str]:
+        trace = self.trace
+        told = [left_out(len(self.ids) - _SHOWN)] if len(self.ids) > _SHOWN else []
+        answer = len(trace.ids) - trace.prompt_length
+        counts = f"{trace.prompt_length} tokens" + (f" and {answer} of the answer" * bool(answer))
+        told.append(f"{counts}, read by {trace.origin.name} ({trace.origin.backend}).")
+        if trace.edits:
+            told.append(f"Changed: {', '.join(map(_edit, trace.edits))}.")
+        if trace.values:
+            told.append(f"Kept: {', '.join(trace.values)}.")
+        if trace.readings:
+            told.append(f"Read: {', '.join(reading.name for reading in trace.readings)}.")
+        return told
+
+
+def _edit(edit: Any) -> str:
+    return str(edit.get("site", "?")) if isinstance(edit, dict) else str(edit)

@@ -1,0 +1,206 @@
+"""A trace as a file: safetensors, whose metadata "pellucid.trace" is the JSON of the rest.
+
+docs/trace.md describes it. Numbers are tensors: `ids`, `words.*`, `values/<site>`,
+`readings/<number>/<array>`, `generation/...`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pellucid.errors import FormatError, PellucidError, UnsupportedError
+from pellucid.model.config import ModelConfig
+from pellucid.trace import answer
+from pellucid.trace.origin import Origin
+from pellucid.trace.trace import Array, Reading, Trace
+from pellucid.weights.safetensors import read_annotated
+from pellucid.weights.tensor import Tensor
+
+VERSION = 1
+KEY = "pellucid.trace"
+_DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "u1"}
+
+
+class _Origin(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    fingerprint: str
+    backend: str
+    settings: dict[str, str]
+    config: ModelConfig
+
+
+class _Reading(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    arguments: dict[str, Any]
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+class _Header(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON, checked field by field."""
+
+    version: int
+    origin: _Origin
+    text: str
+    prompt_length: int
+    messages: list[dict[str, Any]] | None
+    template: str | None
+    parameters: dict[str, Any]
+    edits: list[Any]
+    readings: list[_Reading]
+    generation: dict[str, Any] | None
+
+
+def save(trace: Trace, path: Path) -> None:
+    """Write a trace; what was there is replaced only by a whole file. Raises OSError."""
+    said, tensors = _generation(trace)
+    header = _Header(
+        VERSION,
+        _Origin(**{**vars(trace.origin), "settings": dict(trace.origin.settings)}),
+        trace.text,
+        trace.prompt_length,
+        None if trace.messages is None else [dict(message) for message in trace.messages],
+        trace.template,
+        dict(trace.parameters),
+        list(trace.edits),
+        [_Reading(reading.name, dict(reading.arguments)) for reading in trace.readings],
+        said,
+    )
+    tensors |= {"ids": np.array(trace.ids, np.int64), **_words(trace.words)}
+    tensors |= {f"values/{site}": value for site, value in trace.values.items()}
+    for number, reading in enumerate(trace.readings):
+        tensors |= {f"readings/{number}/{name}": a for name, a in reading.arrays.items()}
+    _write(path, tensors, msgspec.json.encode(header).decode())
+
+
+def is_trace(path: Path) -> bool:
+    """Whether a file is a trace, of whatever version; never an error."""
+    if not path.is_file():
+        return False
+    with suppress(PellucidError):
+        return KEY in read_annotated(path)[1]
+    return False
+
+
+def open_trace(path: Path) -> Trace:
+    """The trace in a file; values stay in the memory map until they are looked at.
+
+    Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of a later
+    version.
+    """
+    tensors, metadata = read_annotated(path)
+    if KEY not in metadata:
+        raise FormatError(path, "", "is no trace: `pellucid trace` writes one")
+    with _read(path):
+        header = _header(path, metadata[KEY])
+        arrays = {name: _array(tensor) for name, tensor in tensors.items()}
+        ids = tuple(arrays["ids"].tolist())
+        if not 0 < header.prompt_length <= len(ids):
+            raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
+        generation = header.generation and answer.unpacked(
+            header.generation, _within(arrays, "generation/"), ids[: header.prompt_length]
+        )
+        readings = [
+            Reading(one.name, one.arguments, _within(arrays, f"readings/{number}/"))
+            for number, one in enumerate(header.readings)
+        ]
+        trace = Trace(
+            Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
+            ids,
+            header.prompt_length,
+            _read_words(arrays),
+            header.messages,
+            header.template,
+            header.parameters,
+            generation or None,
+            header.edits,
+            _within(arrays, "values/"),
+            readings,
+        )
+        _check(trace)
+        return trace
+
+
+def _header(path: Path, text: str) -> _Header:
+    version = msgspec.json.decode(text, type=_Version).version
+    if version != VERSION:
+        reason = f"this Pellucid reads version {VERSION}"
+        raise UnsupportedError(f"{path}: a trace of version {version}; {reason}")
+    return msgspec.json.decode(text, type=_Header)
+
+
+def _check(trace: Trace) -> None:
+    """What no trace is without. Raises ValueError."""
+    for token in trace.ids:
+        if token not in trace.words:
+            raise ValueError(f"token {token} has no bytes")
+    for site, value in trace.values.items():
+        if len(value) != len(trace.ids) or value.dtype != np.float32:
+            shape = f"{value.dtype} {list(value.shape)}"
+            raise ValueError(f"{site} is {shape}, of {len(trace.ids)} tokens")
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    """What can be wrong with a trace, as one error."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
+        told = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise FormatError(path, KEY, told[:300]) from error
+
+
+def _generation(trace: Trace) -> tuple[dict[str, Any] | None, dict[str, Array]]:
+    if trace.generation is None:
+        return None, {}
+    said, arrays = answer.packed(trace.generation)
+    return said, {f"generation/{name}": array for name, array in arrays.items()}
+
+
+def _words(words: Mapping[int, bytes]) -> dict[str, Array]:
+    """Ids, all their bytes one after the other, and where each ends."""
+    return {
+        "words.ids": np.fromiter(words, np.int64),
+        "words.bytes": np.frombuffer(b"".join(words.values()), np.uint8),
+        "words.ends": np.cumsum([len(piece) for piece in words.values()], dtype=np.int64),
+    }
+
+
+def _read_words(arrays: Mapping[str, Array]) -> dict[int, bytes]:
+    data, ends = arrays["words.bytes"].tobytes(), arrays["words.ends"].tolist()
+    pairs = zip([0, *ends], ends, strict=False)
+    pieces = [data[start:end] for start, end in pairs]
+    return dict(zip(arrays["words.ids"].tolist(), pieces, strict=True))
+
+
+def _within(arrays: Mapping[str, Array], folder: str) -> dict[str, Array]:
+    return {n.removeprefix(folder): a for n, a in arrays.items() if n.startswith(folder)}
+
+
+def _array(tensor: Tensor) -> Array:
+    if tensor.kind.name not in _DTYPES:
+        raise ValueError(f"{tensor.name} is of kind {tensor.kind.name}, which no trace has")
+    flat = np.ascontiguousarray(tensor.data).reshape(-1)
+    return flat.view(_DTYPES[tensor.kind.name]).reshape(tensor.shape)
+
+
+def _write(path: Path, tensors: Mapping[str, Array], header: str) -> None:
+    from safetensors.numpy import save_file  # noqa: PLC0415  (only who saves needs it)
+
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+        save_file(whole, scratch, {KEY: header})
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,166 @@
+"""A trace comes back from its file as it went in; what is no trace is told so."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from pellucid.errors import FormatError, UnsupportedError
+from pellucid.trace.file import KEY, is_trace, open_trace, save
+from pellucid.trace.trace import Reading, Trace
+
+from .conftest import CONFIG, ORIGIN, PROMPT
+
+PLAIN = Trace(ORIGIN, PROMPT, len(PROMPT), {token: bytes([token]) for token in PROMPT})
+
+
+def equal(one: Trace, other: Trace) -> bool:
+    """Whether two traces say the same, to the last bit."""
+    told = ("origin", "ids", "prompt_length", "words", "messages", "template", "generation")
+    assert [getattr(one, name) for name in told] == [getattr(other, name) for name in told]
+    assert json.dumps([one.parameters, one.edits]) == json.dumps([other.parameters, other.edits])
+    return _arrays(one) == _arrays(other)
+
+
+def _arrays(trace: Trace) -> list[object]:
+    readings = [
+        (r.name, r.arguments, {n: _bits(a) for n, a in r.arrays.items()}) for r in trace.readings
+    ]
+    return [{site: _bits(value) for site, value in trace.values.items()}, readings]
+
+
+def _bits(array: np.ndarray) -> tuple[object, ...]:
+    return array.shape, array.dtype.str, array.tobytes()
+
+
+def test_all_that_is_in_a_trace_comes_back(trace, tmp_path):
+    save(trace, tmp_path / "a.trace")
+    assert equal(open_trace(tmp_path / "a.trace"), trace)
+
+
+def test_a_text_that_was_only_read_comes_back(tmp_path):
+    save(PLAIN, tmp_path / "a.trace")
+    assert equal(open_trace(tmp_path / "a.trace"), PLAIN)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"num_beams": 3, "num_return_sequences": 2},
+        {"temperature": 1.5, "num_return_sequences": 3, "seed": 1},
+        {"prompt_lookup_num_tokens": 3},
+        {"temperature": 1.3, "seed": 2, "prompt_lookup_num_tokens": 3, "stop": ["q"]},
+        {"ledger": 0},
+        {"num_beams": 2, "num_beam_groups": 2, "diversity_penalty": 0.5},
+        {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2},
+    ],
+    ids=str,
+)
+def test_an_answer_comes_back_with_ledgers_alternatives_and_tree(given, answered, tmp_path):
+    generation = answered(max_new_tokens=8, **given)
+    words = dict.fromkeys(range(256), b"x")
+    ids = PROMPT + generation.ids
+    save(Trace(ORIGIN, ids, len(PROMPT), words, generation=generation), tmp_path / "a.trace")
+    back = open_trace(tmp_path / "a.trace").generation
+    assert back == generation
+    for one, other in zip(back.tokens, generation.tokens, strict=True):
+        assert (one.ledger is None) == (other.ledger is None)
+        if one.ledger:
+            assert one.ledger.landed == other.ledger.landed
+            assert one.ledger.removed_by == other.ledger.removed_by
+
+
+def test_the_file_is_safetensors_that_anyone_can_read(trace, tmp_path):
+    save(trace, tmp_path / "a.safetensors")
+    tensors = load_file(tmp_path / "a.safetensors")
+    assert tensors["ids"].tolist() == list(trace.ids)
+    assert np.array_equal(tensors["values/embed"], trace.values["embed"])
+    with safe_open(tmp_path / "a.safetensors", "np") as file:
+        header = json.loads(file.metadata()[KEY])
+    assert header["text"] == trace.text
+    assert header["origin"]["config"]["heads"] == CONFIG.heads
+
+
+def test_numbers_that_json_cannot_hold_come_back(tmp_path):
+    arrays = {"x": np.array([np.inf, -np.inf, np.nan, -0.0])}
+    save(PLAIN.with_reading(Reading("lens", {}, arrays), {}), tmp_path / "a.trace")
+    (reading,) = open_trace(tmp_path / "a.trace").readings
+    assert _bits(reading.arrays["x"]) == _bits(arrays["x"])
+
+
+def test_what_is_there_is_replaced_by_a_whole_file_only(trace, tmp_path, monkeypatch):
+    path = tmp_path / "a.trace"
+    save(PLAIN, path)
+
+    def fail(tensors, name, metadata):
+        name.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+    with pytest.raises(OSError, match="No space"):
+        save(trace, path)
+    assert equal(open_trace(path), PLAIN)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.trace"]
+
+
+def test_other_safetensors_are_no_trace(tmp_path):
+    save_file({"x": np.zeros(3)}, tmp_path / "model.safetensors")
+    assert not is_trace(tmp_path / "model.safetensors")
+    assert not is_trace(tmp_path / "absent")
+    with pytest.raises(FormatError, match="is no trace"):
+        open_trace(tmp_path / "model.safetensors")
+
+
+def rewritten(tmp_path, tensors=None, **changes):
+    """A trace in a file, of which something was changed."""
+    path = tmp_path / "a.trace"
+    with safe_open(path, "np") as file:
+        header = json.loads(file.metadata()[KEY])
+        data = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, value in changes.items():
+        header[name] = value
+    data |= tensors or {}
+    kept = {name: array for name, array in data.items() if array is not None}
+    save_file(kept, path, {KEY: json.dumps(header)})
+    return path
+
+
+def test_a_later_version_is_told_so(trace, tmp_path):
+    save(trace, tmp_path / "a.trace")
+    path = rewritten(tmp_path, version=2, new_field=1)
+    assert is_trace(path)
+    with pytest.raises(UnsupportedError, match="version 2; this Pellucid reads version 1"):
+        open_trace(path)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "changes", "told"),
+    [
+        ({}, {"prompt_length": 0}, "a prompt of 0"),
+        ({}, {"prompt_length": 99}, "a prompt of 99"),
+        ({}, {"prompt_length": "7"}, "Expected `int`"),
+        ({}, {"origin": {}}, "missing required field"),
+        ({}, {"edits": "x" * 9}, "Expected `array`"),
+        ({"ids": None}, {}, "ids is missing"),
+        ({"ids": np.array([1 << 40])}, {"prompt_length": 1, "generation": None}, "has no bytes"),
+        ({"words.ends": np.zeros(1, np.int64)}, {}, "zip"),
+        ({"values/embed": np.zeros((2, 8), np.float32)}, {}, "of 13 tokens"),
+        ({"values/embed": np.zeros((13, 8))}, {}, "float64"),
+        ({"values/embed": np.zeros((13, 8), np.float16)}, {}, "kind F16"),
+        ({"generation/0.probs": np.zeros(2)}, {}, "zip"),
+        ({"generation/0.ledger.ids": None}, {}, "is missing"),
+        ({"generation/0.ledger.logsumexp": np.zeros(1)}, {}, "out of bounds"),
+    ],
+    ids=str,
+)
+def test_a_damaged_trace_is_refused_in_one_line(tensors, changes, told, trace, tmp_path):
+    save(trace, tmp_path / "a.trace")
+    path = rewritten(tmp_path, tensors, **changes)
+    with pytest.raises(FormatError, match=r"pellucid\.trace") as caught:
+        open_trace(path)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
