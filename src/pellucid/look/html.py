@@ -77,10 +77,11 @@ def fragment(*children: str) -> str:
     return element("div", Html(f"<style>{_STYLE}</style>"), *children, class_="pellucid", dir="ltr")
 
 
-def document(title: str, body: str) -> str:
+def document(title: str, body: str, head: str = "") -> str:
     """A page of its own, to be written to a file; light or dark, as the reader's system is."""
     settings = Html('<meta charset="utf-8"><meta name="color-scheme" content="light dark">')
-    inner = element("head", settings, element("title", title)) + element("body", Html(body))
+    begun = element("head", settings, Html(head), element("title", title))
+    inner = begun + element("body", Html(body))
     return f"<!doctype html>{element('html', Html(inner), lang='en')}\n"
 
 
