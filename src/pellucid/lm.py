@@ -26,7 +26,9 @@ from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
 from pellucid.look.lexicon import Lexicon
+from pellucid.look.looking import Look
 from pellucid.look.next import Candidate, NextView
+from pellucid.look.replay import ReplayView
 from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.streams import Stream, Streams
 from pellucid.look.tokens import TokensView
@@ -41,6 +43,10 @@ from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.merges import Split
 from pellucid.tokens.template import ChatTemplate, chat_template
 from pellucid.tokens.tokenizer import Tokenizer
+from pellucid.trace.origin import Origin
+from pellucid.trace.readings import Subject
+from pellucid.trace.replay import replay
+from pellucid.trace.trace import Trace, occurring
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats, Tensor
@@ -231,6 +237,79 @@ class LM:
                 logprob = float(logits[token]) - logsumexp(logits)
                 scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
         return ScoreView(scored)
+
+    # ---- looking inside ---------------------------------------------------------------------
+
+    def look(
+        self,
+        prompt: Prompt | Sequence[Message] | Trace | Look,
+        *,
+        watch: Sequence[str] = (),
+        **given: Any,
+    ) -> Look:
+        """Read a text, and see what happens inside: `look.attention()`, `look.lens()`, ...
+
+        With generation parameters (`given`, as in `generate`) the prompt is continued first, and
+        the answer read with it. A conversation is given as messages. A trace that was saved is
+        looked at again, by the model that it is of. `watch` names sites to be kept (docs/sites.md);
+        what a view needs besides is computed when it is asked for.
+        """
+        prompt = prompt.trace if isinstance(prompt, Look) else prompt
+        if not isinstance(prompt, Trace):
+            return Look(self._traced(prompt, given), self._subject).watch(*watch)
+        if given:
+            reason = "has no effect on a trace, which has its answer"
+            raise ParameterError(next(iter(given)), reason)
+        self._check_own(prompt)
+        return Look(prompt, self._subject).watch(*watch)
+
+    def replay(self, trace: Trace | Look) -> ReplayView:
+        """Make a run again, and compare every number with those in its trace, to the last bit.
+
+        Raises ParameterError for a trace of another model, and for one of changes that were made by
+        a Python function, which no file holds.
+        """
+        trace = trace.trace if isinstance(trace, Look) else trace
+        self._check_own(trace)
+        prompt = list(trace.ids[: trace.prompt_length])
+        checks = replay(
+            trace, self._subject, lambda: self.generate(prompt, **trace.parameters).generation
+        )
+        return ReplayView(list(checks), trace.origin.unlike(self._origin))
+
+    def _check_own(self, trace: Trace) -> None:
+        if trace.origin.fingerprint != self._origin.fingerprint:
+            reason = f"is of another model, {trace.origin.name}; this is {self.name}"
+            raise ParameterError("trace", reason)
+
+    def _traced(self, prompt: Prompt | Sequence[Message], given: dict[str, Any]) -> Trace:
+        messages = _messages(prompt)
+        ids = self._ids(prompt if messages is None else self.chat_ids(messages))
+        asked = parameters(**given).given()
+        answer = self.generate(ids, **asked).generation if asked else None
+        if answer and answer.seed is not None:
+            asked["seed"] = answer.seed
+        template = self.template.source if messages and self.template else None
+        said = answer.ids if answer else ()
+        known = {*ids, *(occurring(answer) if answer else ())}
+        return Trace(
+            self._origin,
+            (*ids, *said),
+            len(ids),
+            {token: self._bytes(token) for token in sorted(known)},
+            messages=messages,
+            template=template,
+            parameters=asked,
+            generation=answer,
+        )
+
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin.of(self.name, self.checkpoint, self.config, self._backend)
+
+    @property
+    def _subject(self) -> Subject:
+        return Subject(self.model, self.checkpoint, self._bytes)
 
     # ---- generating ------------------------------------------------------------------------
 
@@ -473,6 +552,13 @@ class Conversation:
 
 def _is_matrix_of_floats(tensor: Tensor) -> bool:
     return len(tensor.shape) > 1 and tensor.kind.block_size == 1
+
+
+def _messages(prompt: object) -> list[Message] | None:
+    """The conversation, if this is one."""
+    if isinstance(prompt, list | tuple) and prompt and isinstance(prompt[0], Mapping):
+        return list(prompt)
+    return None
 
 
 def _are_several(prompt: Prompt | Prompts) -> TypeGuard[Prompts]:

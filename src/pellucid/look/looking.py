@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
@@ -13,6 +13,7 @@ from pellucid.look import html, terminal
 from pellucid.look.numbers import left_out
 from pellucid.look.view import View
 from pellucid.model import sites
+from pellucid.trace.file import open_trace as read
 from pellucid.trace.file import save
 from pellucid.trace.readings import Subject, taken, watched
 from pellucid.trace.trace import Trace
@@ -22,6 +23,31 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _SHOWN = 500  # pieces
+_MARK = "_a_view"
+
+Made = TypeVar("Made", bound=Callable[..., View])
+
+
+def open_trace(path: str | os.PathLike[str]) -> Look:
+    """A trace that was saved, without its model: all that is in it can be seen.
+
+    Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of a later
+    version.
+    """
+    return Look(read(Path(path)))
+
+
+def _a_view(method: Made) -> Made:
+    """Mark a method that gives a view: `--view` of the command line finds it by its name, and takes
+    its keyword arguments for options.
+    """
+    setattr(method, _MARK, True)
+    return method
+
+
+def views() -> dict[str, Callable[..., View]]:
+    """The views of a run: methods of `Look`, by name."""
+    return {name: method for name, method in vars(Look).items() if hasattr(method, _MARK)}
 
 
 class Look(View):
@@ -75,6 +101,10 @@ class Look(View):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trace to a file, as docs/trace.md describes it. Raises OSError."""
         save(self.trace, Path(path))
+
+    # ---- views: each is marked with @_a_view ----------------------------------------------
+
+    # ---- what views are made of -------------------------------------------------------------
 
     def _read(self, name: str, **arguments: Any) -> Trace:
         """The trace, with this reading."""
@@ -140,10 +170,33 @@ class Look(View):
         if trace.edits:
             told.append(f"Changed: {', '.join(map(_edit, trace.edits))}.")
         if trace.values:
-            told.append(f"Kept: {', '.join(trace.values)}.")
+            told.append(f"Kept: {', '.join(_by_layer(trace.values))}.")
         if trace.readings:
             told.append(f"Read: {', '.join(reading.name for reading in trace.readings)}.")
         return told
+
+
+def _by_layer(names: Iterable[str]) -> Iterator[str]:
+    """Sites, those that many layers have in one.
+
+    >>> list(_by_layer(["embed", "layers.0.mlp.out", "layers.1.mlp.out", "layers.5.mlp.out"]))
+    ['embed', 'layers.[0,1,5].mlp.out']
+    >>> list(_by_layer([f"layers.{i}.attn.q" for i in range(3, 30)]))
+    ['layers.[3-29].attn.q']
+    """
+    layers: dict[str, list[int]] = {}
+    for name in names:
+        layer, local = sites.place(name)
+        layers.setdefault(local, []).append(layer)
+    for local, found in layers.items():
+        yield local if found == [-1] else f"layers.[{_numbers(found)}].{local}"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) > 2 and list(numbers) == list(range(first, last + 1)):
+        return f"{first}-{last}"
+    return ",".join(map(str, numbers))
 
 
 def _edit(edit: Any) -> str:

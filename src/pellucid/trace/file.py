@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from pellucid.errors import FormatError, PellucidError, UnsupportedError
+from pellucid.model import sites
 from pellucid.model.config import ModelConfig
 from pellucid.trace import answer
 from pellucid.trace.origin import Origin
@@ -123,10 +124,10 @@ def open_trace(path: Path) -> Trace:
             header.parameters,
             generation or None,
             header.edits,
-            _within(arrays, "values/"),
+            _values(arrays, header.origin.config),
             readings,
         )
-        _check(trace)
+        _check_words(trace)
         return trace
 
 
@@ -138,15 +139,22 @@ def _header(path: Path, text: str) -> _Header:
     return msgspec.json.decode(text, type=_Header)
 
 
-def _check(trace: Trace) -> None:
-    """What no trace is without. Raises ValueError."""
+def _check_words(trace: Trace) -> None:
     for token in trace.ids:
         if token not in trace.words:
             raise ValueError(f"token {token} has no bytes")
-    for site, value in trace.values.items():
-        if len(value) != len(trace.ids) or value.dtype != np.float32:
+
+
+def _values(arrays: Mapping[str, Array], config: ModelConfig) -> dict[str, Array]:
+    """What was watched, in the order of the forward; a safetensors file sorts names otherwise."""
+    stored = _within(arrays, "values/")
+    rows = len(arrays["ids"])
+    for site, value in stored.items():
+        expected = (rows, *sites.shape(site, config, rows))
+        if value.shape != expected or value.dtype != np.float32:
             shape = f"{value.dtype} {list(value.shape)}"
-            raise ValueError(f"{site} is {shape}, of {len(trace.ids)} tokens")
+            raise ValueError(f"{site} is {shape}, not float32 {list(expected)}")
+    return {site: stored[site] for site in sites.names(config) if site in stored}
 
 
 @contextmanager

@@ -37,6 +37,16 @@ class Origin:
         """The origin of what this backend computes of this checkpoint."""
         return cls(name, fingerprint(checkpoint), backend.name, backend.settings(), config)
 
+    def unlike(self, other: Origin) -> list[str]:
+        """What decides numbers and is not the same here and there, each in a sentence."""
+        mine, others = ({"backend": one.backend, **one.settings} for one in (self, other))
+        return [
+            f"It was computed with {name} {mine.get(name, 'unset')}, now with"
+            f" {others.get(name, 'unset')}: bits may differ."
+            for name in sorted(mine.keys() | others.keys())
+            if mine.get(name) != others.get(name)
+        ]
+
 
 def fingerprint(checkpoint: Checkpoint) -> str:
     """A SHA-256 over every tensor's name, kind and shape, and 16 KiB of its bytes, evenly taken.
