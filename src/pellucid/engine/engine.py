@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 from weakref import WeakSet
 
 import numpy as np
@@ -21,6 +21,7 @@ from pellucid.engine.running import Running, check_finite
 from pellucid.errors import ParameterError
 from pellucid.model import sites
 from pellucid.model.cache import KeyValues
+from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
 from pellucid.tokens.vocabulary import Vocabulary
@@ -75,6 +76,10 @@ class LanguageModel(Protocol):
         """What the output matrix makes of rows: `[n, hidden]` -> `[n, vocab]`, nothing normed."""
         ...
 
+    def check(self, edits: Sequence[Edit], /) -> None:
+        """Refuse edits of what it does not have. Raises ParameterError."""
+        ...
+
     def early_exit(self, layers: int, /) -> LanguageModel:
         """Its first layers alone, as a model; ParameterError if it has no such number of them."""
         ...
@@ -96,7 +101,10 @@ class Request:
     holds of the prompt's start is not computed again, and the branch grows with the answer. It
     serves one running request at a time. `strategy` is what the parameters ask for unless another
     is given. `draft` is the engine of a smaller model with the same tokens: it guesses, and the
-    answer stays as distributed as without.
+    answer stays as distributed as without. `edits` change what the model computes of this request,
+    and of no other: of all its branches and of the second stream of guidance, but not what a
+    smaller model guesses. What `branch` holds was computed under the very same edits, or is
+    computed again.
     """
 
     prompt_ids: Sequence[int]
@@ -104,6 +112,7 @@ class Request:
     strategy: Strategy | None = None
     branch: Branch | None = None
     draft: Engine | None = None
+    edits: Sequence[Edit] = ()
 
 
 class Engine:
@@ -133,9 +142,9 @@ class Engine:
         running = [self.start(request, index) for index, request in enumerate(requests)]
         return self._run(running)
 
-    def new_branch(self, ids: Sequence[int] = ()) -> Branch:
+    def new_branch(self, ids: Sequence[int] = (), edits: Sequence[Edit] = ()) -> Branch:
         """A branch that nothing is known of yet, to be given to one request after another."""
-        return Branch(ids, self.model.new_cache())
+        return Branch(ids, self.model.new_cache(), edits=edits)
 
     def _decoder(self) -> Decoder | None:
         return self.tokenizer.stream() if self.tokenizer else None
@@ -163,14 +172,16 @@ class Engine:
         parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
         early = given.early_layers(config.layers, config.tied_embeddings)
         parameters = replace(parameters, dola_layers=early)
+        if request.edits:
+            self.model.check(request.edits)
         draft = self._drafting(request, max(len(ids), len(parameters.negative_prompt_ids or ())))
         root = request.branch or self.new_branch()
-        root.become(ids)
+        root.become(ids, request.edits)
         return Task(
             root,
             parameters,
             ending=lambda: Ending(parameters, self._decoder()),
-            new_branch=partial(self._branch, draft),
+            new_branch=partial(self._branch, request.edits, draft),
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
         )
@@ -207,10 +218,15 @@ class Engine:
         return request.draft.model
 
     def _branch(
-        self, drafting: LanguageModel | None, ids: Sequence[int] = (), *, draft: bool = False
+        self,
+        edits: Sequence[Edit],
+        drafting: LanguageModel | None,
+        ids: Sequence[int] = (),
+        *,
+        draft: bool = False,
     ) -> Branch:
         if not draft:
-            return self.new_branch(ids)
+            return self.new_branch(ids, edits)
         assert drafting
         return Branch(ids, drafting.new_cache(), drafting)
 
@@ -367,6 +383,7 @@ def _segments(score: Score, most: int | None) -> Iterator[Part]:
         assert len(unfed) >= rows > 0, "a branch is scored for ids that are fed already"
         if not long:
             asked = watch if branch in score.branches else ()  # a second stream is not
-            yield branch, Segment(unfed, branch.cache, "last" if rows == 1 else "all", asked)
+            wanted: Literal["last", "all"] = "last" if rows == 1 else "all"
+            yield branch, Segment(unfed, branch.cache, wanted, asked, branch.edits)
         elif part := unfed[:-rows][:most]:
-            yield branch, Segment(part, branch.cache)
+            yield branch, Segment(part, branch.cache, edits=branch.edits)

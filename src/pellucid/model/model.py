@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe
 from pellucid.model.forward import Weights
-from pellucid.model.probe import Probe
+from pellucid.model.probe import Edit, Probe
 from pellucid.model.run import Run
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Floats
@@ -48,6 +49,11 @@ class Model:
     def load(cls, checkpoint: Checkpoint, config: ModelConfig, backend: Backend) -> Model:
         """Bind and place a checkpoint that is described already. Raises as `open`."""
         return cls(config, load_weights(bind(checkpoint, config), config, backend), backend)
+
+    def check(self, edits: Sequence[Edit]) -> None:
+        """Refuse edits of what this model does not have, with ParameterError."""
+        for edit in edits:
+            edit.check(self.config)
 
     def early_exit(self, layers: int) -> Model:
         """The first `layers` alone, before the final norm and the output matrix: a cheap guesser.
