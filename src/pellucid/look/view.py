@@ -56,7 +56,7 @@ class View(ABC):
             return document(title or "Pellucid", self.html())
         return page(title or figures[0].title, figures)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save_html(self, path: str | PathLike[str]) -> None:
         """Write `page` to a file. Raises OSError."""
         Path(path).write_text(self.page(), "utf-8")
 
