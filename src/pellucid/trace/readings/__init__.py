@@ -21,20 +21,28 @@ from pellucid.weights.checkpoint import Checkpoint
 
 # name -> the module here that computes it: `sites(config, **arguments)`, the patterns of sites that
 # it needs, and `read(subject, trace, **arguments)`, its arrays
-READINGS: tuple[str, ...] = ()
+READINGS: tuple[str, ...] = (
+    "next",
+    "lens",
+    "why",
+    "neurons",
+    "ablation",
+)
 
 
 @dataclass(frozen=True)
 class Subject:
     """The model of a run, for whoever reads it: to be run again, and its weights.
 
-    `edits` are the changes that the run was made under; `bytes_of` gives any token's bytes.
+    `edits` are the changes that the run was made under; `bytes_of` gives any token's bytes. A
+    reading that takes long tells `progress` how much of how much is done.
     """
 
     model: Model
     checkpoint: Checkpoint
     bytes_of: Callable[[int], bytes]
     edits: Sequence[Edit] = ()
+    progress: Callable[[int, int], None] | None = None
 
     @property
     def config(self) -> ModelConfig:
