@@ -237,6 +237,7 @@ class _Timed:
     def __init__(self, model: LanguageModel) -> None:
         self.config = model.config
         self.new_cache = model.new_cache
+        self.check = model.check
         self.early_exit = model.early_exit
         self.project = model.project
         self.seconds = 0.0

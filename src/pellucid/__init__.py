@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from pellucid.errors import PellucidError
     from pellucid.lm import LM, load
     from pellucid.look.looking import Look, open_trace
+    from pellucid.model import changes
 
-__all__ = ["LM", "Look", "PellucidError", "__version__", "load", "open_trace"]
+__all__ = ["LM", "Look", "PellucidError", "__version__", "changes", "load", "open_trace"]
 __version__ = "0.1.0"
 
 
@@ -20,6 +21,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module("pellucid.lm"), name)
     if name in ("Look", "open_trace"):
         return getattr(import_module("pellucid.look.looking"), name)
+    if name == "changes":
+        return import_module("pellucid.model.changes")
     if name == "PellucidError":
         return import_module("pellucid.errors").PellucidError
     raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import cached_property
 from typing import Any, TypeGuard, overload
 
@@ -17,11 +18,13 @@ from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import leading, logsumexp
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event, Generation
+from pellucid.engine.opened import Opened
 from pellucid.engine.recent import Recent
 from pellucid.engine.running import check_finite
 from pellucid.engine.stepper import Stepper
 from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
 from pellucid.look.considered import considered
+from pellucid.look.conversation import Conversation, Message
 from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
@@ -34,14 +37,17 @@ from pellucid.look.streams import Stream, Streams
 from pellucid.look.tokens import TokensView
 from pellucid.look.tree import TreeView
 from pellucid.look.walk import Walk
+from pellucid.model import positions
 from pellucid.model.backend import Backend
+from pellucid.model.changes import Change
 from pellucid.model.config import ModelConfig
-from pellucid.model.describe import describe, longest
+from pellucid.model.describe import longest
+from pellucid.model.directions import Tokens, direction
 from pellucid.model.model import Model
+from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
-from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.merges import Split
-from pellucid.tokens.template import ChatTemplate, chat_template
+from pellucid.tokens.template import ChatTemplate
 from pellucid.tokens.tokenizer import Tokenizer
 from pellucid.trace.origin import Origin
 from pellucid.trace.readings import Subject
@@ -53,7 +59,6 @@ from pellucid.weights.tensor import Floats, Tensor
 
 Prompt = str | Iterable[int]
 Prompts = list[str] | list[list[int]]
-Message = Mapping[str, Any]
 
 _MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
 _SCORED_AT_ONCE = 256  # rows of logits held at a time: at a vocabulary of 262,144, 256 MiB
@@ -101,7 +106,8 @@ class LM:
     token), or a list of token ids, taken as they are. Special-token text in a prompt, such as
     "<|im_end|>", is text.
 
-    `name` is what the model was asked for by; of no consequence.
+    `name` is what the model was asked for by; of no consequence. `edits` are what `edit` has
+    changed.
     """
 
     def __init__(
@@ -118,8 +124,8 @@ class LM:
             )
         self.checkpoint = checkpoint
         self.name = name or checkpoint.path.name
-        self._backend = backend
-        self._context_length = context_length
+        self.edits: tuple[Edit, ...] = ()
+        self._opened = Opened(checkpoint, backend, context_length)
         self._recent = Recent()
 
     def __repr__(self) -> str:
@@ -128,39 +134,79 @@ class LM:
             config = self.config
         except PellucidError as error:
             return f"<LM {self.name}: {error}>"
+        changed = f"; changed: {' '.join(map(str, self.edits))}" if self.edits else ""
         return (
             f"<LM {self.name}: family {config.family}, {size:,} parameters, "
-            f"context {config.context_length:,}, backend {self._backend.name}>"
+            f"context {config.context_length:,}, backend {self._opened.backend.name}{changed}>"
         )
 
-    @cached_property
+    @property
     def tokenizer(self) -> Tokenizer:
         """Text to tokens and back."""
-        return load_tokenizer(self.checkpoint)
+        return self._opened.tokenizer
 
-    @cached_property
+    @property
     def template(self) -> ChatTemplate | None:
         """The model's own chat template, or None."""
-        return chat_template(self.checkpoint)
+        return self._opened.template
 
-    @cached_property
+    @property
     def config(self) -> ModelConfig:
         """Sizes and traits of the model; known without reading its weights."""
-        return describe(self.checkpoint, self._context_length)
+        return self._opened.config
 
-    @cached_property
+    @property
     def model(self) -> Model:
         """The forward, with its weights placed."""
-        return Model.load(self.checkpoint, self.config, self._backend)
+        return self._opened.model
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The generation loop over this model."""
-        return Engine(self.model, self.tokenizer)
+        return self._opened.engine
 
     @cached_property
     def _lexicon(self) -> Lexicon:
         return Lexicon(self.tokenizer)
+
+    def edit(self, address: str, change: Change, *, positions: positions.Given | None = None) -> LM:
+        """This model with values changed inside, as another LM: all that it is asked for is so
+        changed, at the same weights and in the order of the edits; this one stays as it is.
+
+        `address` names a site, or heads or neurons of it (docs/sites.md): "layers.5.heads.3".
+        `change` is one of `pellucid.changes`, or a function of rows `[n, ...]` and their positions
+        `[n]` that gives as many rows, the same whenever it is asked. `positions` are those of the
+        sequence to be changed, from 0 on: a number, several in a list, a range or a slice. Raises
+        ParameterError for what the model does not have.
+        """
+        return self._edited((*self.edits, Edit(address, change, positions)))
+
+    def _edited(self, edits: tuple[Edit, ...]) -> LM:
+        for edit in edits:
+            edit.check(self.config)
+        twin = copy(self)
+        twin.edits = edits
+        twin._recent = Recent()
+        return twin
+
+    def steering(
+        self,
+        positive: Prompts,
+        negative: Prompts,
+        site: str,
+        *,
+        tokens: Tokens = "last",
+    ) -> Floats:
+        """What tells some texts from others at a site: the difference of its means, `[hidden_size]`
+        of a residual. Added, it leads towards the former: `lm.edit(site, changes.add(vector, 4))`.
+
+        The value of a text is that of its last token, or with `tokens="all"` the mean of all.
+        Raises ParameterError for several sites, and for attention's scores and pattern.
+        """
+        if not _are_several(positive) or not _are_several(negative):
+            raise ParameterError("steering", "needs two lists of prompts, with one each at least")
+        one, other = ([self._ids(text) for text in texts] for texts in (positive, negative))
+        return direction(self.model, one, other, site, tokens, self.edits)
 
     def forget(self) -> None:
         """Free what is held of the last generations: keys and values, which let their `branch` go
@@ -217,7 +263,7 @@ class LM:
 
     def logits(self, prompt: Prompt) -> Floats:
         """The logits after each token of a prompt, `[rows, vocab]` float32."""
-        whole = Segment(self._ids(prompt), wanted="all")
+        whole = Segment(self._ids(prompt), wanted="all", edits=self.edits)
         return self.model.forward(Run([whole]))
 
     def score(self, prompt: Prompt) -> ScoreView:
@@ -231,7 +277,7 @@ class LM:
         cache = self.model.new_cache()
         for start in range(0, len(ids) - 1, _SCORED_AT_ONCE):
             fed = ids[start : min(start + _SCORED_AT_ONCE, len(ids) - 1)]
-            rows = self.model.forward(Run([Segment(fed, cache, wanted="all")]))
+            rows = self.model.forward(Run([Segment(fed, cache, wanted="all", edits=self.edits)]))
             check_finite([rows])
             for logits, token in zip(rows, ids[start + 1 :], strict=False):
                 logprob = float(logits[token]) - logsumexp(logits)
@@ -260,8 +306,7 @@ class LM:
         if given:
             reason = "has no effect on a trace, which has its answer"
             raise ParameterError(next(iter(given)), reason)
-        self._check_own(prompt)
-        return Look(prompt, self._subject).watch(*watch)
+        return Look(prompt, self._of(prompt)._subject).watch(*watch)
 
     def replay(self, trace: Trace | Look) -> ReplayView:
         """Make a run again, and compare every number with those in its trace, to the last bit.
@@ -270,17 +315,22 @@ class LM:
         a Python function, which no file holds.
         """
         trace = trace.trace if isinstance(trace, Look) else trace
-        self._check_own(trace)
-        prompt = list(trace.ids[: trace.prompt_length])
+        lm, prompt = self._of(trace), list(trace.ids[: trace.prompt_length])
         checks = replay(
-            trace, self._subject, lambda: self.generate(prompt, **trace.parameters).generation
+            trace, lm._subject(), lambda: lm.generate(prompt, **trace.parameters).generation
         )
         return ReplayView(list(checks), trace.origin.unlike(self._origin))
 
-    def _check_own(self, trace: Trace) -> None:
+    def _of(self, trace: Trace) -> LM:
+        """The model under the edits of a trace. Raises ParameterError for one of another model, and
+        where functions changed it that this one is not changed by.
+        """
         if trace.origin.fingerprint != self._origin.fingerprint:
             reason = f"is of another model, {trace.origin.name}; this is {self.name}"
             raise ParameterError("trace", reason)
+        if self._told() == list(trace.edits):
+            return self
+        return self._edited(tuple(map(Edit.from_dict, trace.edits)))
 
     def _traced(self, prompt: Prompt | Sequence[Message], given: dict[str, Any]) -> Trace:
         messages = _messages(prompt)
@@ -301,15 +351,19 @@ class LM:
             template=template,
             parameters=asked,
             generation=answer,
+            edits=self._told(),
         )
+
+    def _told(self) -> list[dict[str, Any]]:
+        """The edits as a trace holds them."""
+        return [edit.to_dict() for edit in self.edits]
 
     @cached_property
     def _origin(self) -> Origin:
-        return Origin.of(self.name, self.checkpoint, self.config, self._backend)
+        return Origin.of(self.name, self.checkpoint, self.config, self._opened.backend)
 
-    @property
     def _subject(self) -> Subject:
-        return Subject(self.model, self.checkpoint, self._bytes)
+        return Subject(self.model, self.checkpoint, self._bytes, self.edits)
 
     # ---- generating ------------------------------------------------------------------------
 
@@ -393,7 +447,8 @@ class LM:
         """
         ids = self._ids(prompt)
         parameters(**given)
-        return Walk(Stepper(self.engine, ids, **given), self._lexicon, top=top)
+        stepper = Stepper(self.engine, ids, edits=self.edits, **given)
+        return Walk(stepper, self._lexicon, top=top)
 
     def chat(
         self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any
@@ -438,9 +493,12 @@ class LM:
         if not isinstance(draft, LM | None):
             reason = f"must be a model as pellucid.load gives it, not {type(draft).__name__}"
             raise ParameterError("draft", reason)
+        if draft and draft.edits:
+            raise ParameterError("draft", "is changed by edits, which has no effect on an answer")
         guessing = draft.engine if draft else None
         asked = parameters(**given)
-        return Request(ids, asked, branch=branch or self.engine.new_branch(), draft=guessing)
+        branch = branch or self.engine.new_branch()
+        return Request(ids, asked, branch=branch, draft=guessing, edits=self.edits)
 
     def _ids(self, prompt: object) -> list[int]:
         """A prompt's token ids, checked to be some and to fit into the context."""
@@ -460,7 +518,7 @@ class LM:
         return checked_ids("prompt", ids, self.config.vocab_size)
 
     def _last_logits(self, prompt: Prompt) -> Floats:
-        whole = Segment(self._ids(prompt))
+        whole = Segment(self._ids(prompt), edits=self.edits)
         logits = self.model.forward(Run([whole]))  # [1, vocab]
         check_finite([logits])
         last: Floats = logits[0]
@@ -504,50 +562,6 @@ class LM:
 
     def _bytes(self, token: int) -> bytes:
         return self._lexicon.bytes_of(token)
-
-
-class Conversation:
-    """A conversation that grows: each turn computes only what is new.
-
-    `messages` holds what was said, and may be edited between turns.
-    """
-
-    def __init__(self, lm: LM, system: str | None = None) -> None:
-        self.lm = lm
-        self.messages: list[Message] = []
-        if system is not None:
-            self.messages.append({"role": "system", "content": system})
-        self._branch = lm.engine.new_branch()
-
-    def say(self, text: str, *, draft: LM | None = None, **given: Any) -> Stream:
-        """Say something, and hear the answer as it comes.
-
-        What was answered until the stream ends or is closed joins `messages`, so that an
-        interrupted conversation goes on from what was seen. The others as in `LM.generate`.
-        """
-        asked: Message = {"role": "user", "content": text}
-        ids = self.lm.chat_ids([*self.messages, asked])
-        request = self.lm._request(ids, draft, given, self._branch)
-        return self.lm._stream(request, self._hear(asked, self.lm.engine.run([request])))
-
-    def clear(self) -> None:
-        """Forget everything but the system message."""
-        self.messages = [m for m in self.messages[:1] if m["role"] == "system"]
-
-    def undo(self) -> None:
-        """Forget the last question and its answer."""
-        while self.messages and self.messages[-1]["role"] != "system":
-            if self.messages.pop()["role"] == "user":
-                return
-
-    def _hear(self, asked: Message, events: Iterator[Event]) -> Generator[Event, None, None]:
-        answer = ""
-        try:
-            for event in events:
-                answer += "" if event.line else event.text  # of several answers, the first
-                yield event
-        finally:
-            self.messages += [asked, {"role": "assistant", "content": answer}]
 
 
 def _is_matrix_of_floats(tensor: Tensor) -> bool:

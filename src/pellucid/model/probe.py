@@ -53,20 +53,24 @@ class Edit:
     def __str__(self) -> str:
         at = "" if self.chosen is None else f"@{places.spelled(self.chosen)}"
         made = isinstance(self.change, ReadyMade)
-        return f"{self.site}{at}={self.change if made else getattr(self.change, '__name__', '...')}"
+        return f"{self.site}{at}={self.change if made else _name(self.change)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """`site, change, positions` as JSON. Raises ParameterError where a function changes it."""
-        if not isinstance(self.change, ReadyMade):
-            reason = "is changed by a function, which cannot be written down; pellucid.changes can"
-            raise ParameterError("edit", f"{self.site:.80} {reason}")
+        """`site, change, positions` as JSON; of a change by a function only the name."""
+        change = self.change
+        told = change.to_dict() if isinstance(change, ReadyMade) else _name(change)
         at = None if self.chosen is None else places.spelled(self.chosen)
-        return {"site": self.site, "change": self.change.to_dict(), "positions": at}
+        return {"site": self.site, "change": told, "positions": at}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Edit:
-        """The edit that `to_dict` told of. Raises ParameterError where it tells of none."""
+        """The edit that `to_dict` told of. Raises ParameterError where it tells of none, or of a
+        function.
+        """
         site, change, at = (told.get(name) for name in ("site", "change", "positions"))
+        if isinstance(change, str):
+            reason = f"was changed by the function {change!r:.60}, which is not written down"
+            raise ParameterError("edit", f"{site!r:.80} {reason}")
         if not isinstance(site, str) or not isinstance(change, Mapping):
             raise ParameterError("edit", f"{told!r:.60} has no site and change")
         made = changes.from_dict(change)
@@ -186,6 +190,10 @@ class _Piece:
     segment: int
     place: int
     positions: Positions
+
+
+def _name(change: Change) -> str:
+    return str(getattr(change, "__name__", type(change).__name__))
 
 
 _Placed = tuple[Edit, Place]

@@ -1,0 +1,51 @@
+"""A model's files, opened: each part is read when it is first asked for, and then shared."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pellucid.engine.engine import Engine
+from pellucid.model.backend import Backend
+from pellucid.model.config import ModelConfig
+from pellucid.model.describe import describe
+from pellucid.model.model import Model
+from pellucid.tokens.load import load_tokenizer
+from pellucid.tokens.template import ChatTemplate, chat_template
+from pellucid.tokens.tokenizer import Tokenizer
+from pellucid.weights.checkpoint import Checkpoint
+
+
+class Opened:
+    """What a checkpoint becomes on a backend."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, backend: Backend, context_length: int | None = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.backend = backend
+        self._context_length = context_length
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Text to tokens and back."""
+        return load_tokenizer(self.checkpoint)
+
+    @cached_property
+    def template(self) -> ChatTemplate | None:
+        """The model's own chat template, or None."""
+        return chat_template(self.checkpoint)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        """Sizes and traits of the model; known without reading its weights."""
+        return describe(self.checkpoint, self._context_length)
+
+    @cached_property
+    def model(self) -> Model:
+        """The forward, with its weights placed."""
+        return Model.load(self.checkpoint, self.config, self.backend)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The generation loop over this model."""
+        return Engine(self.model, self.tokenizer)
