@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from pellucid.errors import FormatError, UnsupportedError
+from pellucid.errors import FormatError, ParameterError, UnsupportedError
 from pellucid.trace.file import KEY, is_trace, open_trace, save
 from pellucid.trace.trace import Reading, Trace
 
@@ -105,6 +106,17 @@ def test_what_is_there_is_replaced_by_a_whole_file_only(trace, tmp_path, monkeyp
         save(trace, path)
     assert equal(open_trace(path), PLAIN)
     assert [file.name for file in tmp_path.iterdir()] == ["a.trace"]
+
+
+def test_a_folder_that_is_not_there_is_an_error_of_the_disk(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        save(PLAIN, tmp_path / "absent" / "a.trace")
+
+
+def test_more_text_than_a_header_holds_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="7 MiB of text"):
+        save(replace(PLAIN, edits=["x" * (7 << 20)]), tmp_path / "a.trace")
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_safetensors_are_no_trace(tmp_path):

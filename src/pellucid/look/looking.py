@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
 from pellucid.look.numbers import left_out
+from pellucid.look.page import page
 from pellucid.look.view import View
 from pellucid.model import sites
 from pellucid.trace.file import open_trace as read
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 500  # pieces
 _MARK = "_a_view"
+_ON_A_PAGE = ("surprise", "next", "attention", "lens", "why")
 
 Made = TypeVar("Made", bound=Callable[..., View])
 
@@ -54,11 +56,11 @@ class Look(View):
     """A run and all that can be seen of it.
 
     What a view needs is computed when it is first asked for, and kept in the `trace`; so `save`
-    writes what was looked at, and who opens the file sees that without the model. With the model's
-    `subject` everything else can be asked for too.
+    writes what was looked at, and who opens the file sees that without the model. With `subject`,
+    which opens the model when it is first needed, everything else can be asked for too.
     """
 
-    def __init__(self, trace: Trace, subject: Subject | None = None) -> None:
+    def __init__(self, trace: Trace, subject: Callable[[], Subject] | None = None) -> None:
         self.trace = trace
         self._subject = subject
 
@@ -102,6 +104,13 @@ class Look(View):
         """Write the trace to a file, as docs/trace.md describes it. Raises OSError."""
         save(self.trace, Path(path))
 
+    def page(self, title: str | None = None, *, views: Mapping[str, View] | None = None) -> str:
+        """An HTML file of these views, or of those that take no time; it works offline."""
+        chosen = views or {name: getattr(self, name)() for name in _ON_A_PAGE}
+        figures = [figure for view in chosen.values() for figure in view.figures()]
+        told = title or f"{self.trace.origin.name}: {self.text[:60]}"
+        return page(told, figures)
+
     # ---- views: each is marked with @_a_view ----------------------------------------------
 
     # ---- what views are made of -------------------------------------------------------------
@@ -113,11 +122,16 @@ class Look(View):
             self.trace = taken(subject, self.trace, name, **arguments)
         return self.trace
 
+    @property
+    def subject(self) -> Subject:
+        """The model of this run. Raises ParameterError where it is not open."""
+        return self._model("that is")
+
     def _model(self, what: str) -> Subject:
         if self._subject is None:
             reason = f"{what} not in this trace, and its model is not open"
             raise ParameterError("look", f"{reason}; give the trace to `look` of the model")
-        return self._subject
+        return self._subject()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: docs/json.md."""

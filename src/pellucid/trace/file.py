@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pellucid.errors import FormatError, PellucidError, UnsupportedError
+from pellucid.errors import FormatError, ParameterError, PellucidError, UnsupportedError
 from pellucid.model import sites
 from pellucid.model.config import ModelConfig
 from pellucid.trace import answer
@@ -26,6 +26,7 @@ from pellucid.weights.tensor import Tensor
 
 VERSION = 1
 KEY = "pellucid.trace"
+_MOST_TEXT = 6 << 20  # of a header of 8 MiB, which `weights/safetensors.py` reads
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "u1"}
 
 
@@ -62,7 +63,11 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def save(trace: Trace, path: Path) -> None:
-    """Write a trace; what was there is replaced only by a whole file. Raises OSError."""
+    """Write a trace; what was there is replaced only by a whole file.
+
+    Raises OSError, and ParameterError where there is more to be said than a header holds: changes
+    that carry many numbers.
+    """
     said, tensors = _generation(trace)
     header = _Header(
         VERSION,
@@ -80,7 +85,11 @@ def save(trace: Trace, path: Path) -> None:
     tensors |= {f"values/{site}": value for site, value in trace.values.items()}
     for number, reading in enumerate(trace.readings):
         tensors |= {f"readings/{number}/{name}": a for name, a in reading.arrays.items()}
-    _write(path, tensors, msgspec.json.encode(header).decode())
+    text = msgspec.json.encode(header).decode()
+    if len(text) > _MOST_TEXT:
+        reason = f"{len(text) >> 20} MiB of text, and a header has room for {_MOST_TEXT >> 20}"
+        raise ParameterError("trace", f"{reason}: change less, such as fewer rows of a patch")
+    _write(path, tensors, text)
 
 
 def is_trace(path: Path) -> bool:
@@ -202,13 +211,17 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _write(path: Path, tensors: Mapping[str, Array], header: str) -> None:
-    from safetensors.numpy import save_file  # noqa: PLC0415  (only who saves needs it)
+    from safetensors import SafetensorError  # noqa: PLC0415  (only who saves needs it)
+    from safetensors.numpy import save_file  # noqa: PLC0415
 
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
         save_file(whole, scratch, {KEY: header})
         os.replace(scratch, path)
+    except SafetensorError as error:  # which it makes of errors of the disk
+        scratch.unlink(missing_ok=True)
+        raise OSError(str(error)) from None
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
