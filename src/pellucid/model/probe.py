@@ -63,6 +63,18 @@ class Edit:
         return {"site": self.site, "change": told, "positions": at}
 
     @classmethod
+    def read(cls, text: str) -> Edit:
+        """An edit as it is typed: `layers.5.heads.3=zero`, `layers.12.resid@4:=scale:0.5`.
+
+        What is in between are positions. Raises ParameterError for what is none.
+        """
+        where, equals, change = text.partition("=")
+        if not equals:
+            raise ParameterError("edit", f"must be SITE=CHANGE, not {text!r:.60}")
+        site, at, positions = where.partition("@")
+        return cls(site, changes.read(change), places.read(positions) if at else None)
+
+    @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Edit:
         """The edit that `to_dict` told of. Raises ParameterError where it tells of none, or of a
         function.
