@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+_HEADINGS = ("what", "#numbers", "")
+
+
 class ReplayView(View):
     """What came out the same, and what did not. `notes` say what may be the reason.
 
     >>> ReplayView([Check("answer: ids", 5, 0, 0.0)], [])
-    answer: ids  5 numbers  the same
+    what         numbers
+    answer: ids        5  the same
     <BLANKLINE>
     All 5 numbers are the same, to the last bit.
     """
@@ -43,12 +47,12 @@ class ReplayView(View):
     def terminal(self) -> RenderableType:
         rows = [list(_cells(check)) for check in self.checks]
         told = [terminal.words(note) for note in (self._verdict, *self.notes)]
-        return terminal.stack(terminal.table(("", "#", ""), rows), *told)
+        return terminal.stack(terminal.table(_HEADINGS, rows), *told)
 
     def html(self) -> str:
         rows = [_cells(check) for check in self.checks]
         notes = [html.element("p", note) for note in (self._verdict, *self.notes)]
-        return html.fragment(html.table(("what", "#numbers", ""), rows, "Replayed"), *notes)
+        return html.fragment(html.table(_HEADINGS, rows, "Replayed"), *notes)
 
     @property
     def _verdict(self) -> str:
@@ -80,4 +84,4 @@ def _cells(check: Check) -> tuple[str, str, str]:
         told = f"{check.different:,} differ"
         if math.isfinite(check.furthest):
             told += f", by up to {check.furthest:.2g}"
-    return check.what, f"{check.count:,} numbers", told
+    return check.what, f"{check.count:,}", told
