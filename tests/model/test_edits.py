@@ -15,7 +15,7 @@ from pellucid.model.model import Model
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 
-from .hooked import BACKENDS, BOUND, attention, stack, watched
+from .hooked import BACKENDS, BOUND, attention, edited, stack, watched
 from .tiny import Floats, Tiny, logits_of, relative_error, whole
 
 FAMILIES = ["llama", "gemma2", "mistral"]
@@ -42,10 +42,6 @@ def flat(rows: Floats, positions: Any) -> Floats:
     rows = rows * np.float32(0.5)
     rows[..., 0] += np.float32(0.5)
     return rows
-
-
-def edited(model: Model, ids: list[int], *edits: Edit, **given: Any) -> Floats:
-    return model.forward(Run([Segment(ids, None, "all", edits=edits, **given)]))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

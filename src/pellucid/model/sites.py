@@ -219,7 +219,7 @@ def _short(name: str) -> list[str]:
 
 
 def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:
-    if len(parts) != len(patterns):
+    if not parts or len(parts) != len(patterns):
         return False
     return all(map(fnmatchcase, parts, patterns))
 
