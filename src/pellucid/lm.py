@@ -46,6 +46,7 @@ from pellucid.model.directions import Tokens, direction
 from pellucid.model.model import Model
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
+from pellucid.model.sites import select
 from pellucid.tokens.merges import Split
 from pellucid.tokens.template import ChatTemplate
 from pellucid.tokens.tokenizer import Tokenizer
@@ -127,6 +128,7 @@ class LM:
         self.edits: tuple[Edit, ...] = ()
         self._opened = Opened(checkpoint, backend, context_length)
         self._recent = Recent()
+        self._watched: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = sum(tensor.size for tensor in self.checkpoint.tensors.values())
@@ -207,6 +209,17 @@ class LM:
             raise ParameterError("steering", "needs two lists of prompts, with one each at least")
         one, other = ([self._ids(text) for text in texts] for texts in (positive, negative))
         return direction(self.model, one, other, site, tokens, self.edits)
+
+    def watch(self, *sites: str) -> LM:
+        """This model with an eye on sites (patterns, docs/sites.md), as another LM: each `look` of
+        it keeps these values, and `look.save` writes them; what is not watched costs nothing.
+
+        Raises ParameterError for what the model does not have.
+        """
+        select(sites, self.config, "watch")
+        twin = copy(self)
+        twin._watched = (*self._watched, *sites)
+        return twin
 
     def forget(self) -> None:
         """Free what is held of the last generations: keys and values, which let their `branch` go
@@ -302,11 +315,12 @@ class LM:
         """
         prompt = prompt.trace if isinstance(prompt, Look) else prompt
         if not isinstance(prompt, Trace):
-            return Look(self._traced(prompt, given), self._subject).watch(*watch)
+            look = Look(self._traced(prompt, given), self._subject)
+            return look.watch(*self._watched, *watch)
         if given:
             reason = "has no effect on a trace, which has its answer"
             raise ParameterError(next(iter(given)), reason)
-        return Look(prompt, self._of(prompt)._subject).watch(*watch)
+        return Look(prompt, self._of(prompt)._subject).watch(*self._watched, *watch)
 
     def replay(self, trace: Trace | Look) -> ReplayView:
         """Make a run again, and compare every number with those in its trace, to the last bit.

@@ -11,7 +11,9 @@ import pytest
 from pellucid.choose.parameters import parameters
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Generation
+from pellucid.model.changes import scale
 from pellucid.model.config import ModelConfig
+from pellucid.model.probe import Edit
 from pellucid.trace.origin import Origin
 from pellucid.trace.trace import Reading, Trace, occurring
 
@@ -26,6 +28,8 @@ CONFIG = ModelConfig(
     embedding_scale=1.0, logit_softcap=None, tied_embeddings=True,
 )  # fmt: skip
 ORIGIN = Origin("toy", "f" * 64, "reference", {}, CONFIG)
+EDIT = Edit("layers.1.heads.0", scale(0.5), [1, 2])
+CHANGED = {"site": "embed", "change": "f", "positions": None}
 PROMPT = tuple(b"The man")
 
 
@@ -53,6 +57,6 @@ def trace(answered: Callable[..., Generation]) -> Trace:
     return Trace(
         ORIGIN, ids, len(PROMPT), words,
         messages=[{"role": "user", "content": "The man"}], template="{{ messages }}",
-        parameters=given, generation=generation, edits=[{"site": "embed"}], values=values,
+        parameters=given, generation=generation, edits=[EDIT.to_dict(), CHANGED], values=values,
         readings=[reading],
     )  # fmt: skip

@@ -156,6 +156,8 @@ def test_a_later_version_is_told_so(trace, tmp_path):
         ({}, {"prompt_length": 99}, "a prompt of 99"),
         ({}, {"prompt_length": "7"}, "Expected `int`"),
         ({}, {"origin": {}}, "missing required field"),
+        ({}, {"edits": [{"site": "embed", "change": {"name": "run"}}]}, "is no change"),
+        ({}, {"edits": [7]}, "edit"),
         ({}, {"edits": "x" * 9}, "Expected `array`"),
         ({"ids": None}, {}, "ids is missing"),
         (

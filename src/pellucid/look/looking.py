@@ -14,6 +14,7 @@ from pellucid.look.numbers import left_out
 from pellucid.look.page import page
 from pellucid.look.view import View
 from pellucid.model import sites
+from pellucid.model.probe import Edit
 from pellucid.trace.file import open_trace as read
 from pellucid.trace.file import save
 from pellucid.trace.readings import Subject, taken, watched
@@ -203,7 +204,10 @@ def _by_layer(names: Iterable[str]) -> Iterator[str]:
         layer, local = sites.place(name)
         layers.setdefault(local, []).append(layer)
     for local, found in layers.items():
-        yield local if found == [-1] else f"layers.[{_numbers(found)}].{local}"
+        if len(found) > 1:
+            yield f"layers.[{_numbers(found)}].{local}"
+        else:
+            yield local if found == [-1] else f"layers.{found[0]}.{local}"
 
 
 def _numbers(numbers: Sequence[int]) -> str:
@@ -214,4 +218,5 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 def _edit(edit: Any) -> str:
-    return str(edit.get("site", "?")) if isinstance(edit, dict) else str(edit)
+    by_function = isinstance(edit["change"], str)
+    return f"{edit['site']}={edit['change']}" if by_function else str(Edit.from_dict(edit))

@@ -18,6 +18,7 @@ import numpy as np
 from pellucid.errors import FormatError, ParameterError, PellucidError, UnsupportedError
 from pellucid.model import sites
 from pellucid.model.config import ModelConfig
+from pellucid.model.probe import Edit
 from pellucid.trace import answer
 from pellucid.trace.origin import Origin
 from pellucid.trace.trace import Array, Reading, Trace
@@ -57,7 +58,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     messages: list[dict[str, Any]] | None
     template: str | None
     parameters: dict[str, Any]
-    edits: list[Any]
+    edits: list[dict[str, Any]]
     readings: list[_Reading]
     generation: dict[str, Any] | None
 
@@ -136,7 +137,7 @@ def open_trace(path: Path) -> Trace:
             _values(arrays, header.origin.config),
             readings,
         )
-        _check_words(trace)
+        _check(trace)
         return trace
 
 
@@ -148,7 +149,11 @@ def _header(path: Path, text: str) -> _Header:
     return msgspec.json.decode(text, type=_Header)
 
 
-def _check_words(trace: Trace) -> None:
+def _check(trace: Trace) -> None:
+    """What no trace is without. Raises ValueError or ParameterError."""
+    for edit in trace.edits:
+        if not isinstance(edit["change"], str):  # or the name of a function
+            Edit.from_dict(edit)
     for token in trace.ids:
         if token not in trace.words:
             raise ValueError(f"token {token} has no bytes")
@@ -171,7 +176,7 @@ def _read(path: Path) -> Iterator[None]:
     """What can be wrong with a trace, as one error."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, ParameterError) as error:
         told = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise FormatError(path, KEY, told[:300]) from error
 
