@@ -42,7 +42,7 @@ CASES: list[tuple[ReadyMade, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "truth"), CASES, ids=str)
+@pytest.mark.parametrize(("change", "truth"), CASES, ids=[str(change) for change, _ in CASES])
 def test_a_change_does_as_numpy_does(change: ReadyMade, truth: Any) -> None:
     before = ROWS.copy()
     made = change(before, AT)
