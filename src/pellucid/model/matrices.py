@@ -8,6 +8,7 @@ import numpy as np
 
 from pellucid.model.bind import bind
 from pellucid.model.config import ModelConfig
+from pellucid.model.embeddings import Embeddings
 from pellucid.model.ops import Linear, Norm
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Floats
@@ -22,6 +23,10 @@ class Matrices:
     def __init__(self, checkpoint: Checkpoint, config: ModelConfig) -> None:
         self._config = config
         self._bound = bind(checkpoint, config)
+
+    def embedding(self) -> Embeddings:
+        """The vectors of all tokens, as they are stored: not scaled yet, where a family scales."""
+        return Embeddings(self._bound["embed.weight"])
 
     def unembedding(self, tokens: Sequence[int]) -> Linear:
         """The rows of the output matrix that give these tokens' logits: `[n, hidden]`, `[n]`."""

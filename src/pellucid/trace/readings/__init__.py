@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
+from pellucid.backends import backend
 from pellucid.errors import ParameterError
 from pellucid.model import sites
 from pellucid.model.config import ModelConfig
@@ -27,6 +29,11 @@ READINGS: tuple[str, ...] = (
     "why",
     "neurons",
     "ablation",
+    "neighbours",
+    "analogy",
+    "map",
+    "attribution",
+    "occlusion",
 )
 
 
@@ -48,6 +55,13 @@ class Subject:
     def config(self) -> ModelConfig:
         """Sizes and traits of the model."""
         return self.model.config
+
+    @cached_property
+    def differentiable(self) -> Model:
+        """The model on the torch backend in float32, with gradients. Raises BackendError."""
+        if self.model.backend.settings() == {"dtype": "float32", "device": "cpu"}:
+            return self.model
+        return Model.load(self.checkpoint, self.config, backend("torch"))
 
 
 def watched(subject: Subject, trace: Trace, patterns: Sequence[str]) -> Trace:
