@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -31,6 +31,8 @@ def direction(
     (Panickssery et al. 2023, arXiv:2312.06681), or the mean of all its tokens. `address` names one
     place (see `model.sites`). Raises ParameterError where it names several, or attention's pairs.
     """
+    if tokens not in get_args(Tokens):
+        raise ParameterError("tokens", f"must be last or all, not {tokens!r:.60}")
     place = _single(model, address)
     means = [
         np.mean([_value(model, ids, place, tokens, edits) for ids in texts], axis=0)
