@@ -64,8 +64,7 @@ class Embeddings:
 def units(vectors: Floats) -> Floats:
     """Vectors `[n, hidden]` of length one; one of zeros, as of a token never trained, stays."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    made: Floats = vectors / np.where(lengths > 0, lengths, np.float32(1))
-    return made
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _leave_out(found: Floats, start: int, besides: Sequence[Sequence[int]]) -> None:
