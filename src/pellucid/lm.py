@@ -377,7 +377,7 @@ class LM:
         return Origin.of(self.name, self.checkpoint, self.config, self._opened.backend)
 
     def _subject(self) -> Subject:
-        return Subject(self.model, self.checkpoint, self._bytes, self.edits)
+        return Subject(self.model, self.checkpoint, self._bytes, self.edits, self._lexicon.ids)
 
     # ---- generating ------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ def running(pieces: Iterable[Html]) -> Html:
     return element("p", Html(text.removesuffix("<br>")), class_="text")
 
 
-def spaced(pieces: Sequence[str], new: int = -1) -> Html:
+def spaced(pieces: Sequence[str | bytes], new: int = -1) -> Html:
     """Pieces with spaces between, and one of them in colour."""
     parts = (piece(text, class_="t0" if i == new else None) for i, text in enumerate(pieces))
     return Html(" ".join(parts))
@@ -121,6 +121,7 @@ _STYLE = """
 .pellucid .bar span { display: block; height: 100%; border-radius: inherit;
   background: rgb(30 130 240 / .8) }
 .pellucid .heat span { background: rgb(232 89 12 / .8) }
+.pellucid .cells td { padding: 0 .3em; min-width: 1.1em; height: 1.6em }
 .pellucid summary { cursor: pointer }
 .pellucid .branches { margin-left: .35em; padding-left: 1.2em;
   border-left: 1px solid rgb(128 128 128 / .4) }

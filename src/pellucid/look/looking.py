@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pellucid.choose.parameters.values import Integer
 from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
+from pellucid.look.ablation import AblationView
+from pellucid.look.expected import ExpectedView
+from pellucid.look.lens import LensView
+from pellucid.look.neurons import NeuronsView
 from pellucid.look.numbers import left_out
 from pellucid.look.page import page
+from pellucid.look.surprise import SurpriseView
 from pellucid.look.view import View
+from pellucid.look.why import WhyView
 from pellucid.model import sites
 from pellucid.model.probe import Edit
 from pellucid.trace.file import open_trace as read
@@ -114,7 +121,100 @@ class Look(View):
 
     # ---- views: each is marked with @_a_view ----------------------------------------------
 
+    @_a_view
+    def surprise(self, *, top: int = 20) -> SurpriseView:
+        """How likely each token was, and what was expected instead."""
+        return SurpriseView(self._read("next", top=top), top)
+
+    @_a_view
+    def next(self, position: int = -1, *, top: int = 20) -> ExpectedView:
+        """What may come next, and what temperature and top-p make of it."""
+        at = self._position(position)
+        return ExpectedView(self._read("next", top=top), at, top)
+
+    @_a_view
+    def lens(self, *, top: int = 5) -> LensView:
+        """The logit lens: what the model would say after each layer."""
+        return LensView(self._read("lens", top=top), top)
+
+    @_a_view
+    def why(
+        self,
+        token: str | int | None = None,
+        position: int = -1,
+        *,
+        versus: str | int | None = None,
+        test: int = 8,
+    ) -> WhyView:
+        """Who wrote a token's logit: every head and MLP, and the leading ones silenced.
+
+        `token` may come after `position`, by its text or id; the model's own choice where it is not
+        given. With `versus`, who sets it apart from that one. `test` heads and MLPs are silenced,
+        one at a time, to see what becomes of it.
+        """
+        arguments = {**self._asked(token, position, versus), "test": test}
+        return WhyView(self._read("why", **arguments), arguments)
+
+    @_a_view
+    def neurons(
+        self,
+        token: str | int | None = None,
+        position: int = -1,
+        *,
+        versus: str | int | None = None,
+        top: int = 20,
+    ) -> NeuronsView:
+        """The neurons that push a token's logit most; arguments as in `why`."""
+        arguments = {**self._asked(token, position, versus), "top": top}
+        return NeuronsView(self._read("neurons", **arguments), arguments)
+
+    @_a_view
+    def ablation(
+        self, token: str | int | None = None, position: int = -1, *, by: str = "zero"
+    ) -> AblationView:
+        """Who is needed for a token: each head and MLP taken out in turn, at every position.
+
+        It then writes nothing, or with `by="mean"` its mean over the text. The model reads the text
+        once for each: seconds for a short one.
+        """
+        at = self._position(position)
+        arguments = {"token": self._token("token", token, at), "position": at, "by": by}
+        return AblationView(self._read("ablation", **arguments), arguments)
+
     # ---- what views are made of -------------------------------------------------------------
+
+    def _asked(
+        self, token: str | int | None, position: int, versus: str | int | None
+    ) -> dict[str, Any]:
+        """The arguments of a reading that explains a token."""
+        at = self._position(position)
+        other = None if versus is None else self._token("versus", versus, at)
+        return {"token": self._token("token", token, at), "position": at, "versus": other}
+
+    def _position(self, position: int) -> int:
+        """A place in the text, from 0; a negative one counts from the end."""
+        count = len(self.ids)
+        return Integer(-count, count - 1).check("position", position) % count
+
+    def _token(self, name: str, token: str | int | None, position: int) -> int:
+        """A token by its text or id; None is what the model finds likeliest there."""
+        if token is None:
+            return self.next(position)[0].id
+        if isinstance(token, str):
+            spelled = token.encode("utf-8", "surrogatepass")
+            known = [i for i, said in self.trace.words.items() if said == spelled]
+            ids = known or self._ids_of(token)
+            if len(ids) > 1 and not known:
+                first = self._model("").bytes_of(ids[0]).decode("utf-8", "replace")
+                reason = f"{token!r:.40} is {len(ids)} tokens; the first is {first!r:.40}"
+                raise ParameterError(name, reason)
+            return ids[0]
+        return Integer(0, self.trace.config.vocab_size - 1).check(name, token)
+
+    def _ids_of(self, text: str) -> Sequence[int]:
+        ids_of = self._model(f"the token {text!r:.40} is").ids_of
+        assert ids_of
+        return ids_of(text)
 
     def _read(self, name: str, **arguments: Any) -> Trace:
         """The trace, with this reading."""

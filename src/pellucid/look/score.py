@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _ROWS_IN_TERMINAL, _ROWS_IN_HTML = 100, 500
-_HEADINGS = ("##", "#id", "token", "#log-prob", "#probability", "#surprise", "")
+_HEADINGS = ("##", "#id", "token", "#log-prob", "#probability", "#surprise")
 _STEPS = (1, 4, 8, 12)  # bits at which the colour deepens; 1 bit is a coin toss
 _MOST_BITS = 20  # the length of a full bar: one in a million
 _BAR_COLOR = "#e8590c"
@@ -52,7 +52,11 @@ class ScoreView(View, Sequence[ScoredToken]):
     The first token has nothing before it, and so no probability.
     >>> view.perplexity
     4.0
+
+    A subclass has `more` columns, with the headings of `table`, and `_more` gives a row of them.
     """
+
+    more: tuple[str, ...] = ()
 
     def __init__(self, tokens: Sequence[ScoredToken]) -> None:
         self.tokens = tuple(tokens)
@@ -106,23 +110,37 @@ class ScoreView(View, Sequence[ScoredToken]):
                 *before,
                 terminal.piece(token.bytes or token.text, terminal.HEAT[_heat(token)]),
                 *after,
+                *map(terminal.piece, self._more(i)),
                 "" if token.logprob is None else terminal.bar(_share(token), _BAR_COLOR),
             )
-            for token, before, after in self._rows(_ROWS_IN_TERMINAL)
+            for i, (token, before, after) in enumerate(self._rows(_ROWS_IN_TERMINAL))
         )
         notes = terminal.words("\n".join(self._notes(_ROWS_IN_TERMINAL)))
-        return terminal.stack(running, terminal.table(_HEADINGS, rows), notes)
+        return terminal.stack(running, terminal.table(self._headings, rows), notes)
 
     def html(self) -> str:
         shown = self.tokens[:_ROWS_IN_HTML]
         running = html.running(_tinted(token, title=_title(token)) for token in shown)
         rows = (
-            (*before, _tinted(token), *after, html.bar(_share(token), "heat"))
-            for token, before, after in self._rows(_ROWS_IN_HTML)
+            (
+                *before,
+                _tinted(token),
+                *after,
+                *map(html.piece, self._more(i)),
+                html.bar(_share(token), "heat"),
+            )
+            for i, (token, before, after) in enumerate(self._rows(_ROWS_IN_HTML))
         )
-        table = html.table(_HEADINGS, rows, "The tokens of the text and their probabilities")
+        table = html.table(self._headings, rows, "The tokens of the text and their probabilities")
         notes = (html.element("p", note) for note in self._notes(_ROWS_IN_HTML))
         return html.fragment(running, table, *notes)
+
+    @property
+    def _headings(self) -> tuple[str, ...]:
+        return (*_HEADINGS, *self.more, "")
+
+    def _more(self, at: int) -> tuple[str | bytes, ...]:
+        return ()
 
     def _rows(
         self, most: int

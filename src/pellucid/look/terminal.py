@@ -79,7 +79,7 @@ class Running:
         yield line
 
 
-def spaced(pieces: Sequence[str], new: int = -1) -> Text:
+def spaced(pieces: Sequence[str | bytes], new: int = -1) -> Text:
     """Pieces with spaces between, and one of them in colour."""
     line = words()
     for i, text in enumerate(pieces):

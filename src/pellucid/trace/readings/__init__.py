@@ -41,14 +41,16 @@ READINGS: tuple[str, ...] = (
 class Subject:
     """The model of a run, for whoever reads it: to be run again, and its weights.
 
-    `edits` are the changes that the run was made under; `bytes_of` gives any token's bytes. A
-    reading that takes long tells `progress` how much of how much is done.
+    `edits` are the changes that the run was made under; `bytes_of` gives any token's bytes, and
+    `ids_of` the tokens of a text, as a person names them (None where nobody does). A reading that
+    takes long tells `progress` how much of how much is done.
     """
 
     model: Model
     checkpoint: Checkpoint
     bytes_of: Callable[[int], bytes]
     edits: Sequence[Edit] = ()
+    ids_of: Callable[[object], Sequence[int]] | None = None
     progress: Callable[[int, int], None] | None = None
 
     @property

@@ -25,7 +25,8 @@ def sites(config: ModelConfig, top: int = 20) -> list[str]:
 
 def read(subject: Subject, trace: Trace, top: int = 20) -> dict[str, Array]:
     """`distribution.summary` of each row, the target being the token that follows; the last row has
-    none. `tempered` `[rows, temperatures]` is the logarithm of the sum of every token's
+    none. `totals` `[rows]` is the logsumexp of the logits: a log-probability and it are a logit.
+    `tempered` `[rows, temperatures]` is the logarithm of the sum of every token's
     exp(logprob / temperature), for each of `TEMPERATURES`: with it, what a temperature makes of the
     kept tokens' probabilities is exact.
     """
@@ -36,15 +37,12 @@ def read(subject: Subject, trace: Trace, top: int = 20) -> dict[str, Array]:
 def _parts(subject: Subject, trace: Trace, top: int, following: Ids) -> Iterator[dict[str, Array]]:
     for part in passes(subject.model, trace.ids, edits=subject.edits):
         targets = following[part.start : part.start + part.rows]
-        yield {**summary(part.logits, top, targets), "tempered": _tempered(part.logits)}
+        totals = np.array([logsumexp(row) for row in part.logits], np.float32)
+        heated = {"totals": totals, "tempered": _tempered(part.logits, totals)}
+        yield {**summary(part.logits, top, targets), **heated}
 
 
-def _tempered(logits: Floats) -> Floats:
+def _tempered(logits: Floats, totals: Floats) -> Floats:
     inverse = [np.float32(1 / temperature) for temperature in TEMPERATURES]
-    return np.array(
-        [
-            [logsumexp(row * by) - total * float(by) for by in inverse]
-            for row, total in ((row, logsumexp(row)) for row in logits)
-        ],
-        np.float32,
-    )
+    sums = [[logsumexp(row * by) for by in inverse] for row in logits]
+    return (np.array(sums) - np.outer(totals, inverse)).astype(np.float32)

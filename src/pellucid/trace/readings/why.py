@@ -48,8 +48,8 @@ def read(
     `mlps` `[layers]` with their biases, `biases` `[layers]` of attention's last matrix, `constant`
     (the final norm's and the output matrix' biases) and `rounding`, by which a backend's arithmetic
     differs from float32, and where the run was changed what the changes did besides. All together
-    are `before_cap`, the logit before a soft cap; `logits` and `probs` `[1 or 2]` are those of the
-    run for `target_ids`.
+    are `before_cap`, the logit before a soft cap. What is one number is `[1]`. `logits` and
+    `probs` `[1 or 2]` are those of the run for `target_ids`.
 
     `sources` `[layers, heads, position + 1]` splits each head by the token whose value it took.
     `tested` `[n, 2]` are the leading heads (layer, head) and MLPs (layer, -1), `tested_logits` and
@@ -121,7 +121,7 @@ class _Attribution:
 
     def arrays(self) -> dict[str, Array]:
         made: dict[str, Array] = {
-            name: np.asarray(getattr(self, name), np.float32)
+            name: np.atleast_1d(np.asarray(getattr(self, name), np.float32))
             for name in (
                 "before_cap", "embedding", "positions", "heads", "sources", "mlps", "biases",
                 "constant",
@@ -129,7 +129,7 @@ class _Attribution:
         }  # fmt: skip
         parts = ("embedding", "positions", "heads", "mlps", "biases", "constant")
         whole = sum(float(made[name].sum(dtype=np.float64)) for name in parts)
-        made["rounding"] = np.asarray(self.before_cap - whole, np.float32)
+        made["rounding"] = np.array([self.before_cap - whole], np.float32)
         return made
 
 
