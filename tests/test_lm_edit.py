@@ -231,3 +231,16 @@ def test_an_edit_of_no_rows_changes_nothing(lm: pellucid.LM) -> None:
     late = lm.edit("layers.3.resid", changes.zero, positions=1000)
     np.testing.assert_array_equal(late.logits(PROMPT), lm.logits(PROMPT))
     assert isinstance(late.edits[0], Edit)
+
+
+def test_what_one_has_computed_the_other_does_not_take_for_its_own(
+    lm: pellucid.LM, edited: pellucid.LM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "Seven small birds"  # of which nothing is held yet
+    edited.generate(prompt, max_new_tokens=4)
+    answer = lm.generate(prompt, max_new_tokens=4)
+    fed: list[int] = []
+    forward = lm.model.forward
+    monkeypatch.setattr(lm.model, "forward", lambda run: fed.append(len(run.ids)) or forward(run))
+    answer.branch(at=0, token=" river", max_new_tokens=1)  # of which both hold as much
+    assert fed == [1]
