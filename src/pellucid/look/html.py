@@ -106,6 +106,10 @@ _STYLE = """
 .pellucid .h2 { background: rgb(240 120 0 / .32) }
 .pellucid .h3 { background: rgb(235 85 0 / .46) }
 .pellucid .h4 { background: rgb(230 50 0 / .62) }
+.pellucid .c1 { background: rgb(30 130 240 / .14) }
+.pellucid .c2 { background: rgb(30 130 240 / .28) }
+.pellucid .c3 { background: rgb(30 130 240 / .42) }
+.pellucid .c4 { background: rgb(30 130 240 / .58) }
 .pellucid .special { background: rgb(128 128 128 / .2); outline: 1px dashed; outline-offset: -1px }
 .pellucid .rows { overflow: auto; max-height: 32em; margin: .5em 0 }
 .pellucid table { font: inherit; font-variant-numeric: tabular-nums; color: inherit;

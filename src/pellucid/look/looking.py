@@ -12,19 +12,27 @@ from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
 from pellucid.look.ablation import AblationView
+from pellucid.look.analogy import AnalogyView
+from pellucid.look.attribution import AttributionView
+from pellucid.look.comparison import ComparisonView
 from pellucid.look.expected import ExpectedView
 from pellucid.look.lens import LensView
+from pellucid.look.map import MapView
+from pellucid.look.neighbours import NeighboursView
 from pellucid.look.neurons import NeuronsView
 from pellucid.look.numbers import left_out
 from pellucid.look.page import page
 from pellucid.look.surprise import SurpriseView
 from pellucid.look.view import View
 from pellucid.look.why import WhyView
+from pellucid.look.writers import largest
 from pellucid.model import sites
 from pellucid.model.probe import Edit
+from pellucid.trace.comparison import compare
 from pellucid.trace.file import open_trace as read
 from pellucid.trace.file import save
 from pellucid.trace.readings import Subject, taken, watched
+from pellucid.trace.readings.occlusion import BY
 from pellucid.trace.trace import Trace
 from pellucid.weights.tensor import Floats
 
@@ -181,6 +189,72 @@ class Look(View):
         arguments = {"token": self._token("token", token, at), "position": at, "by": by}
         return AblationView(self._read("ablation", **arguments), arguments)
 
+    @_a_view
+    def attribution(
+        self,
+        token: str | int | None = None,
+        position: int = -1,
+        *,
+        of: str = "logprob",
+        by: str = "mean",
+        steps: int = 128,
+        hold: int = 1,
+        test: int = 32,
+    ) -> AttributionView:
+        """Which tokens an answer rests on: what gradients claim, and what is so without each.
+
+        Gradients, `steps` of them at most, are computed by torch; `of` is "logprob" or "logit". The
+        `test` tokens of which most is claimed are then taken out, one at a time: replaced by the
+        average of all embeddings, by zeros (`by="zero"`), by another token (its text), or hidden
+        from those after them ("hidden"). The first `hold` tokens, where idle attention rests, are
+        left alone by integrated gradients.
+        """
+        at = self._position(position)
+        asked = {"token": self._token("token", token, at), "position": at}
+        baseline = "zero" if by == "zero" else "mean"
+        claims = {
+            **asked, "of": of, "baseline": baseline, "steps": steps, "hold": min(hold, at)
+        }  # fmt: skip
+        reading = self._read("attribution", **claims).reading("attribution", **claims)
+        assert reading
+        places = [place for (place,) in largest(reading.arrays["integrated"], test)]
+        tested = {**asked, "by": self._instead(by, at), "places": sorted(places)}
+        return AttributionView(self._read("occlusion", **tested), tested, claims)
+
+    @_a_view
+    def occlusion(
+        self, token: str | int | None = None, position: int = -1, *, by: str = "mean"
+    ) -> AttributionView:
+        """What becomes of a token without each of those before it; `by` as in `attribution`."""
+        at = self._position(position)
+        tested = {
+            "token": self._token("token", token, at), "position": at, "by": self._instead(by, at)
+        }  # fmt: skip
+        return AttributionView(self._read("occlusion", **tested), tested)
+
+    @_a_view
+    def neighbours(self, *, top: int = 10) -> NeighboursView:
+        """The tokens nearest to each in the model's embedding."""
+        return NeighboursView(self._read("neighbours", k=top), {"k": top})
+
+    @_a_view
+    def map(self, *, top: int = 5) -> MapView:
+        """The tokens and their nearest on a plane, and how much of the truth a plane shows."""
+        return MapView(self._read("map", k=top), {"k": top})
+
+    # ---- besides: what takes more than the run ----------------------------------------------
+
+    def analogy(self, a: str | int, b: str | int, c: str | int, *, top: int = 10) -> AnalogyView:
+        """The tokens nearest to a - b + c, such as " king", " man", " woman"."""
+        given = zip("abc", (a, b, c), strict=True)
+        asked = {name: self._token(name, token, 0) for name, token in given} | {"k": top}
+        return AnalogyView(self._read("analogy", **asked), asked)
+
+    def compare(self, other: Look) -> ComparisonView:
+        """This run beside another: of another text, another model, or the same one changed."""
+        sides = ((look.subject, look.trace) for look in (self, other))
+        return ComparisonView(compare(*sides))
+
     # ---- what views are made of -------------------------------------------------------------
 
     def _asked(
@@ -210,6 +284,10 @@ class Look(View):
                 raise ParameterError(name, reason)
             return ids[0]
         return Integer(0, self.trace.config.vocab_size - 1).check(name, token)
+
+    def _instead(self, by: str, position: int) -> str | int:
+        """What a token is replaced by: a way of `occlusion`, or a token by its text."""
+        return by if by in BY else self._token("by", by, position)
 
     def _ids_of(self, text: str) -> Sequence[int]:
         ids_of = self._model(f"the token {text!r:.40} is").ids_of

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import TypeVar
 
-Key = TypeVar("Key", int, bytes)
 Pair = tuple[int, int]  # rows of the two runs; -1 where one has none
 
 NONE = -1
 
 
-def aligned(left: Sequence[Key], right: Sequence[Key]) -> list[Pair]:
+def aligned(left: Sequence[Hashable], right: Sequence[Hashable]) -> list[Pair]:
     """The rows of two runs side by side, in order, each of them once.
 
     Equal tokens are paired, as many as an edit script finds. Between them, as many tokens as there
@@ -34,13 +32,13 @@ def aligned(left: Sequence[Key], right: Sequence[Key]) -> list[Pair]:
     ]
 
 
-def _alike(left: Sequence[Key], right: Sequence[Key]) -> int:
+def _alike(left: Sequence[Hashable], right: Sequence[Hashable]) -> int:
     """How many tokens two runs have in common from their start."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
-def _matched(left: Sequence[Key], right: Sequence[Key]) -> Iterator[Pair]:
+def _matched(left: Sequence[Hashable], right: Sequence[Hashable]) -> Iterator[Pair]:
     for tag, i, j, k, m in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         if tag == "equal" or j - i == m - k:
             yield from zip(range(i, j), range(k, m), strict=True)

@@ -94,8 +94,8 @@ def _stages(left: ModelConfig, right: ModelConfig) -> list[str]:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of a run: its logits `[vocab]`, how likely its own token was, what is likeliest next, and
-    its residuals.
+    """A row of a run: its logits `[vocab]`, how likely its own token was, what is likeliest next,
+    and its residuals.
     """
 
     logits: Floats

@@ -23,8 +23,8 @@ def sites(config: ModelConfig, a: int, b: int, c: int, k: int = 10) -> list[str]
 
 def read(subject: Subject, trace: Trace, a: int, b: int, c: int, k: int = 10) -> dict[str, Array]:
     """`answer_ids` and `cosines` `[k]` of the tokens nearest to a - b + c, each at length one; the
-    three are left out, since one of them is nearly always the nearest. `cosine_to_c` `[1]` is what
-    c itself would have had: an answer that lies much lower was hardly moved to.
+    three are left out, since one of them is nearly always the nearest; `given_cosines` `[3]` is
+    what they would have had.
     """
     near = Matrices(subject.checkpoint, subject.config).embedding()
     first, second, third = units(near.rows([a, b, c]))
@@ -34,5 +34,5 @@ def read(subject: Subject, trace: Trace, a: int, b: int, c: int, k: int = 10) ->
         "given_ids": np.array([a, b, c], np.int64),
         "answer_ids": ids[0],
         "cosines": cosines[0],
-        "cosine_to_c": sought @ third,
+        "given_cosines": np.stack([first, second, third]) @ sought[0],
     }
