@@ -175,7 +175,7 @@ def _step(
     last: Entry | Few | None,
 ) -> Entry | Few:
     """What is kept of a step. A whole vocabulary is read at once, since it is not kept."""
-    if len(now.scores) <= _FEW:
+    if now.survey.size <= _FEW:
         return Few(name, now, None if isinstance(last, Few) else _removed(before, now))
     if now is before and isinstance(last, Entry):
         return replace(last, name=name, removed=0.0)
@@ -186,9 +186,9 @@ def _step(
 
 
 def _entry(name: str, ids: Ids, now: Candidates, removed: float) -> Entry:
-    scores = now.scores[ids] if now.ids is None else now.scores_of(ids)
-    left, ranks = vocabulary.ranks(now.scores, scores)
-    return Entry(name, scores, ranks, now.logsumexp, left, removed)
+    survey = now.survey
+    scores = survey.at(ids) if now.ids is None else now.scores_of(ids)
+    return Entry(name, scores, survey.ranks(scores), now.logsumexp, survey.left, removed)
 
 
 def _below(candidates: Candidates, token: int) -> float:
@@ -208,7 +208,7 @@ def _removed(before: Candidates | None, now: Candidates) -> float:
     """The probability that all removed tokens had."""
     if before is None or before is now:
         return 0.0
-    if len(before.scores) == len(now.scores):
+    if before.survey.size == now.survey.size:
         gone = np.where(now.scores == REMOVED, before.scores, REMOVED)
         return math.exp(vocabulary.logsumexp(gone) - before.logsumexp)
     alive = now.tokens(np.flatnonzero(now.scores > REMOVED))

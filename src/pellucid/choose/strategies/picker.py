@@ -27,7 +27,7 @@ class Picker:
         beside = None if scored.beside is None else scored.beside[row]
         task = self.task
         context = Context(
-            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, len(own.scores)
+            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, own.survey.size
         )
         return [*steps, *task.chain(steps[-1][1], context, branch)]
 
