@@ -7,7 +7,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
-#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -62,6 +62,10 @@ struct Surveyed {
         for (std::size_t i = 0; i < found.size(); i++) found[i] = survey[places.data()[i]];
         return given(std::move(found));
     }
+    float score(std::size_t place) const {
+        if (place >= survey.size()) throw std::out_of_range("place");
+        return survey[place];
+    }
     Given<float> dense() const {
         std::vector<float> all(survey.size());
         survey.copy(all.data());
@@ -95,14 +99,16 @@ void bind_vocabulary(nb::module_& m) {
         .def_prop_ro("size", [](const Surveyed& s) { return s.survey.size(); })
         .def_prop_ro("left", [](const Surveyed& s) { return s.survey.left(); })
         .def("total", [](Surveyed& s) { return s.survey.total(); })
+        .def("logsumexp", [](Surveyed& s) { return s.survey.logsumexp(); })
+        .def("prob", [](Surveyed& s, std::size_t place) { return std::exp(s.score(place) - s.survey.logsumexp()); }, "place"_a)
         .def("sums", [](Surveyed& s) { return given(std::vector<double>(s.survey.sums())); })
         .def("leading", [](const Surveyed& s, std::size_t k) { return given(s.survey.leading(k)); }, "k"_a)
         .def("ranks", [](const Surveyed& s, Scores some) { return given(s.survey.ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
-        .def("rank", [](const Surveyed& s, float score) { return s.survey.ranks(&score, 1)[0]; }, "score"_a)
-        .def("score", [](const Surveyed& s, std::size_t place) {
-            if (place >= s.survey.size()) throw std::out_of_range("place");
-            return s.survey[place];
+        .def("rank", [](const Surveyed& s, std::size_t place) {
+            const float score = s.score(place);
+            return s.survey.ranks(&score, 1)[0];
         }, "place"_a)
+        .def("score", &Surveyed::score, "place"_a)
         .def("at_least", [](const Surveyed& s, float edge) { return given(s.survey.at_least(edge)); }, "edge"_a)
         .def("at", &Surveyed::at, "places"_a)
         .def("dense", &Surveyed::dense)

@@ -1,7 +1,5 @@
 #include "survey.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <functional>
 #include <iterator>

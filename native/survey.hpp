@@ -1,6 +1,8 @@
 // A row of scores, and what one pass over it found of each few of them: what is asked of the highest
 // then looks at those blocks alone where they are.
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -26,6 +28,7 @@ public:
     const std::vector<double>& sums();
     // The sum of these in order, which is that of `weigh`.
     double total();
+    double logsumexp() { return most_ + std::log(total()); }
     float operator[](std::size_t place) const { return blocks_[place / kBlock][place % kBlock]; }
     void copy(float* out) const;
     // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.

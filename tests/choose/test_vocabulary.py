@@ -50,7 +50,7 @@ SOME = st.builds(scores_of, SIZES.filter(bool), st.integers(0, 10**6), KINDS)
 @pytest.fixture(autouse=True, scope="module", params=_native.available())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PELLUCID_ISA", request.param)
+        patch.setattr(vocabulary, "_isa", lambda: request.param)
         yield request.param
 
 

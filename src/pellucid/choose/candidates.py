@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property
-
 import numpy as np
 import numpy.typing as npt
 
@@ -32,21 +29,29 @@ class Candidates:
     """
 
     def __init__(self, scores: Floats | Survey, ids: Ids | None = None) -> None:
-        self._given = scores
         self.ids = ids
+        # Whichever is given, the other is made of it when it is asked for.
+        self._survey: Survey | None = None
+        self._scores: Floats | None = None
+        if isinstance(scores, Survey):
+            self._survey = scores
+        else:
+            self._scores = scores
 
-    @cached_property
+    @property
     def survey(self) -> Survey:
         """What a pass over the scores finds."""
-        given = self._given
-        return given if isinstance(given, Survey) else vocabulary.survey(given)
+        if self._survey is None:
+            assert self._scores is not None
+            self._survey = vocabulary.survey(self._scores)
+        return self._survey
 
     @property
     def scores(self) -> Floats:
         """Those of `ids`. Where a few were changed, the others are copied when this is asked."""
-        if isinstance(self._given, Survey):
-            self._given = self._given.dense()
-        return self._given
+        if self._scores is None:
+            self._scores = self.survey.dense()
+        return self._scores
 
     def rescored(self, scores: Floats) -> Candidates:
         """The same tokens with other scores."""
@@ -116,11 +121,6 @@ class Candidates:
         """The ids of the tokens at some places."""
         return places if self.ids is None else self.ids[places]
 
-    @cached_property
-    def weight(self) -> tuple[float, float]:
-        """The highest score, and the sum of exp(score - highest)."""
-        return self.survey.most, self.survey.total()
-
     @property
     def empty(self) -> bool:
         """Whether no token is left."""
@@ -129,8 +129,7 @@ class Candidates:
     @property
     def logsumexp(self) -> float:
         """What a score is less to be a log-probability."""
-        most, total = self.weight
-        return most + math.log(total)
+        return self.survey.logsumexp()
 
     @property
     def count(self) -> int:
@@ -154,12 +153,13 @@ class Candidates:
 
     def prob(self, token: int) -> float:
         """The probability of one token."""
-        score = self._score(token)
-        return math.exp(score - self.logsumexp) if score > REMOVED else 0.0
+        place = self._place(token)
+        return 0.0 if place is None else self.survey.prob(place)
 
     def rank(self, token: int) -> int:
         """Its place among all, as in `vocabulary.ranks`."""
-        return self.survey.rank(self._score(token))
+        place = self._place(token)
+        return 0 if place is None else self.survey.rank(place)
 
     @property
     def likeliest(self) -> int:
@@ -170,12 +170,11 @@ class Candidates:
         """The ids of the highest scores, highest first; among equals the lower id first."""
         return self.tokens(self.survey.leading(count))
 
-    def _score(self, token: int) -> float:
+    def _place(self, token: int) -> int | None:
         if self.ids is None:
-            return self.survey.score(token)
+            return token
         place = int(self.ids.searchsorted(token))
-        here = place < len(self.ids) and self.ids[place] == token
-        return self.survey.score(place) if here else float(REMOVED)
+        return place if place < len(self.ids) and self.ids[place] == token else None
 
     def dense(self, vocab_size: int) -> Floats:
         """The scores of the whole vocabulary, `[vocab]`."""

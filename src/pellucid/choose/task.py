@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol, Self
 
+from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
 from pellucid.choose.setting import Setting
 from pellucid.choose.tree import Tree
@@ -70,7 +71,15 @@ class Scored:
     seen: Mapping[str, Floats] = field(default_factory=dict)
     exits: Floats | None = None
 
+    @cached_property
+    def own(self) -> list[Candidates]:
+        """The model's own candidates, of each row of the logits."""
+        return [Candidates(row) for row in self.logits]
+
     @property
-    def streams(self) -> list[Floats]:
-        """The logits of all streams, and of all exits."""
-        return [rows for rows in (self.logits, self.beside, self.exits) if rows is not None]
+    def highest(self) -> list[float]:
+        """The highest logit of each row of all streams, and of all exits; NaN where one is."""
+        others = [rows for rows in (self.beside, self.exits) if rows is not None]
+        return [one.survey.most for one in self.own] + [
+            float(row.max()) for rows in others for row in rows
+        ]

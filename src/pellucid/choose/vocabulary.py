@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.backends import _native
-from pellucid.backends._native import Survey
 from pellucid.backends.isa import instruction_set
 from pellucid.weights.tensor import Floats
 
 Ids = npt.NDArray[np.int64]
+Survey = _native.Survey
+_isa = cache(instruction_set)  # once: in a step, asking the environment takes 10 us
 
 TAILS = 8  # thresholds of `tails`
 BLOCK = 1024  # tokens that a survey's sums are of
@@ -35,7 +37,7 @@ def weigh(scores: Floats) -> tuple[float, float]:
     >>> weigh(np.array([3, 3, -np.inf], np.float32))
     (3.0, 2.0)
     """
-    return _native.weigh(scores, None, instruction_set())
+    return _native.weigh(scores, None, _isa())
 
 
 def logsumexp(scores: Floats) -> float:
@@ -55,7 +57,7 @@ def weights(scores: Floats) -> tuple[Floats, float]:
     (array([1., 0., 1.], dtype=float32), 2.0)
     """
     each = np.empty_like(scores)
-    return each, _native.weigh(scores, each, instruction_set())[1]
+    return each, _native.weigh(scores, each, _isa())[1]
 
 
 def entropy(scores: Floats) -> float:
@@ -83,7 +85,7 @@ def survey(scores: Floats) -> Survey:
     >>> some.most, other.most, other.left, other.dense().tolist()
     (3.0, 2.0, 2, [1.0, -inf, 2.0])
     """
-    return Survey(scores, instruction_set())
+    return Survey(scores, _isa())
 
 
 def leading(scores: Floats, k: int) -> Ids:
@@ -128,7 +130,7 @@ def at_least(scores: Floats, threshold: float, below: float = np.nan) -> Ids:
     >>> at_least(np.array([1, 3, 0, 2], np.float32), 1, below=3).tolist()
     [0, 3]
     """
-    return _native.between(scores, threshold, below, instruction_set())
+    return _native.between(scores, threshold, below, _isa())
 
 
 def tails(
@@ -140,7 +142,7 @@ def tails(
     >>> tails(keys, ones / 2, [7, 6, 5, 4, 3, 2, 1, 0])[0]
     [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]
     """
-    return _native.tails(keys, weights, thresholds, instruction_set())
+    return _native.tails(keys, weights, thresholds, _isa())
 
 
 def keep(scores: Floats, keys: Floats, edge: float) -> Floats:
@@ -151,5 +153,5 @@ def keep(scores: Floats, keys: Floats, edge: float) -> Floats:
     array([-inf,   3.,   2.], dtype=float32)
     """
     kept = np.empty_like(scores)
-    _native.keep(scores, keys, edge, kept, instruction_set())
+    _native.keep(scores, keys, edge, kept, _isa())
     return kept

@@ -195,7 +195,7 @@ class Engine:
         scored = None
         while scored is None:  # a long prompt may go in pieces
             (scored,) = self._score([asked])
-        check_finite([rows for answer in scored for rows in answer.streams])
+        check_finite(most for answer in scored for most in answer.highest)
         return scored
 
     def _drafting(self, request: Request, prompt_length: int) -> LanguageModel | None:
@@ -358,14 +358,11 @@ def _rows(score: Score, branch: Branch) -> int:
 
 def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Scored]:
     """One pass: the rows of logits of each branch and what it watched, by the branch's id."""
-    segments = [segment for _, segment in parts]
-    run = Run(segments)
+    run = Run([segment for _, segment in parts])
     logits = model.forward(run)  # [wanted, vocab]
-    counts = [len(s.ids) if s.wanted == "all" else 1 for s in segments]
-    rows = np.split(logits, np.cumsum(counts)[:-1])
     return {
-        id(branch): Scored(some, seen=seen)
-        for (branch, _), some, seen in zip(parts, rows, run.seen, strict=True)
+        id(branch): Scored(logits[rows], seen=seen)
+        for (branch, _), rows, seen in zip(parts, run.wanted_spans, run.seen, strict=True)
     }
 
 

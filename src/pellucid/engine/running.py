@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import replace
-
-import numpy as np
 
 from pellucid.choose.strategies import Begin, Say, Score, Strategy
 from pellucid.choose.task import Scored, Task
 from pellucid.engine.answer import Answer, Shown
 from pellucid.engine.generation import Event, Generation
 from pellucid.errors import BackendError, PellucidError
-from pellucid.weights.tensor import Floats
 
 
 class Running:
@@ -44,7 +42,7 @@ class Running:
         self.begun = True
         events: list[Event] = []
         try:
-            check_finite([rows for answer in scored or () for rows in answer.streams])
+            check_finite(most for answer in scored or () for most in answer.highest)
             self.asked = self._until_asked(scored, events)
         except PellucidError as error:
             self.asked = None
@@ -119,8 +117,10 @@ class Running:
             return None
 
 
-def check_finite(answers: Sequence[Floats]) -> None:
-    """Refuse logits from which nothing can be chosen; BackendError."""
-    for logits in answers:  # [rows, vocab]
-        if not np.isfinite(logits.max(axis=-1)).all():  # the maximum of NaN and 1 is NaN
-            raise BackendError("the model computed NaN or infinity; its weights may be damaged")
+def check_finite(highest: Iterable[float]) -> None:
+    """Refuse rows of logits, by the highest of each, from which nothing can be chosen.
+
+    That of NaN and 1 is NaN. Raises BackendError.
+    """
+    if not all(map(math.isfinite, highest)):
+        raise BackendError("the model computed NaN or infinity; its weights may be damaged")

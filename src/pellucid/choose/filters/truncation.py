@@ -45,7 +45,7 @@ def min_p(
 
     Nguyen et al. 2024, arXiv:2407.01082.
     """
-    least = candidates.weight[0] + math.log(fraction)
+    least = candidates.survey.most + math.log(fraction)
     return candidates.above(_at_least(min_keep, candidates.survey, least))
 
 

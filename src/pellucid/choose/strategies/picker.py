@@ -22,7 +22,7 @@ class Picker:
 
     def steps(self, branch: Branch, scored: Scored, row: int = -1) -> list[tuple[str, Candidates]]:
         """The model's own candidates after a branch, then what each filter leaves of them."""
-        own = Candidates(scored.logits[row])
+        own = scored.own[row]
         steps = [("model", own), *self.contrasted(own, scored)]
         beside = None if scored.beside is None else scored.beside[row]
         task = self.task
