@@ -291,7 +291,7 @@ class LM:
         for start in range(0, len(ids) - 1, _SCORED_AT_ONCE):
             fed = ids[start : min(start + _SCORED_AT_ONCE, len(ids) - 1)]
             rows = self.model.forward(Run([Segment(fed, cache, wanted="all", edits=self.edits)]))
-            check_finite(rows.max(axis=-1))
+            check_finite([rows])
             for logits, token in zip(rows, ids[start + 1 :], strict=False):
                 logprob = float(logits[token]) - logsumexp(logits)
                 scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
@@ -534,8 +534,8 @@ class LM:
     def _last_logits(self, prompt: Prompt) -> Floats:
         whole = Segment(self._ids(prompt), edits=self.edits)
         logits = self.model.forward(Run([whole]))  # [1, vocab]
+        check_finite([logits])
         last: Floats = logits[0]
-        check_finite([last.max()])
         return last
 
     def _stream(self, request: Request, events: Generator[Event, None, None]) -> Stream:

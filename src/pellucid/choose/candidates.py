@@ -157,7 +157,7 @@ class Candidates:
         return 0.0 if place is None else self.survey.prob(place)
 
     def rank(self, token: int) -> int:
-        """Its place among all, as in `vocabulary.ranks`."""
+        """Its place among all, from 1; equals share the better, a removed one has 0."""
         place = self._place(token)
         return 0 if place is None else self.survey.rank(place)
 

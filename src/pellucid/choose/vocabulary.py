@@ -76,9 +76,10 @@ def survey(scores: Floats) -> Survey:
     """One pass over the scores, after which what is asked of the highest takes few microseconds.
 
     It tells `most`, the highest, and how many are `left`; when asked, the `total` that `weigh`
-    gives, `leading` and `ranks`. It may be `changed` in a few places, which copies little, or
-    `divided`; the scores themselves must stay as they are. Its `sums` are those of
-    exp(score - most) by blocks of `BLOCK` tokens.
+    gives, and its `sums` by blocks of `BLOCK` tokens; who is `leading`; and the `ranks` of some
+    scores among all, from 1, where equals share the better rank and minus infinity has 0 (one of
+    them may be far below the others at no cost). It may be `changed` in a few places, which copies
+    little, or `divided`; the scores themselves must stay as they are.
 
     >>> some = survey(np.array([1, 3, 2], np.float32))
     >>> other = some.changed(np.array([1]), np.array([-np.inf], np.float32))
@@ -97,20 +98,6 @@ def leading(scores: Floats, k: int) -> Ids:
     [1, 3, 4]
     """
     return survey(scores).leading(k)
-
-
-def ranks(scores: Floats, some: Floats) -> tuple[int, Ids]:
-    """How many tokens are left, and the place of each of `some` scores among all, from 1.
-
-    Equal scores share the better rank; minus infinity has 0. One of `some` may be far below the
-    others at no cost; where two are, what is above the second is looked at one by one.
-
-    >>> left, places = ranks(np.float32([1, 3, -np.inf, 3]), np.float32([3, 1]))
-    >>> left, places.tolist()
-    (3, [1, 3])
-    """
-    surveyed = survey(scores)
-    return surveyed.left, surveyed.ranks(some)
 
 
 def shuffled(seed: int, count: int, first: int) -> Ids:

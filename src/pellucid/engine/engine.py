@@ -17,7 +17,7 @@ from pellucid.choose.strategies import Score, Strategy, strategy
 from pellucid.choose.task import Scored, Task
 from pellucid.engine.answer import Answer, Ending
 from pellucid.engine.generation import Event, Generation
-from pellucid.engine.running import Running, check_finite
+from pellucid.engine.running import Running, check_highest
 from pellucid.errors import ParameterError
 from pellucid.model import sites
 from pellucid.model.cache import KeyValues
@@ -195,7 +195,7 @@ class Engine:
         scored = None
         while scored is None:  # a long prompt may go in pieces
             (scored,) = self._score([asked])
-        check_finite(most for answer in scored for most in answer.highest)
+        check_highest(most for answer in scored for most in answer.highest)
         return scored
 
     def _drafting(self, request: Request, prompt_length: int) -> LanguageModel | None:

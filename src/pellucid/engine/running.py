@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pellucid.choose.strategies import Begin, Say, Score, Strategy
@@ -11,6 +11,7 @@ from pellucid.choose.task import Scored, Task
 from pellucid.engine.answer import Answer, Shown
 from pellucid.engine.generation import Event, Generation
 from pellucid.errors import BackendError, PellucidError
+from pellucid.weights.tensor import Floats
 
 
 class Running:
@@ -42,7 +43,7 @@ class Running:
         self.begun = True
         events: list[Event] = []
         try:
-            check_finite(most for answer in scored or () for most in answer.highest)
+            check_highest(most for answer in scored or () for most in answer.highest)
             self.asked = self._until_asked(scored, events)
         except PellucidError as error:
             self.asked = None
@@ -117,10 +118,13 @@ class Running:
             return None
 
 
-def check_finite(highest: Iterable[float]) -> None:
-    """Refuse rows of logits, by the highest of each, from which nothing can be chosen.
+def check_finite(answers: Sequence[Floats]) -> None:
+    """Refuse logits from which nothing can be chosen; BackendError."""
+    for logits in answers:  # [rows, vocab]
+        check_highest(logits.max(axis=-1))  # the maximum of NaN and 1 is NaN
 
-    That of NaN and 1 is NaN. Raises BackendError.
-    """
-    if not all(map(math.isfinite, highest)):
+
+def check_highest(logits: Iterable[float]) -> None:
+    """As `check_finite`, given the highest of each row."""
+    if not all(map(math.isfinite, logits)):
         raise BackendError("the model computed NaN or infinity; its weights may be damaged")

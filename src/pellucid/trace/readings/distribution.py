@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.choose.parameters.values import Integer
-from pellucid.choose.vocabulary import entropy, leading, logsumexp, ranks
+from pellucid.choose.vocabulary import entropy, survey
 from pellucid.engine.running import check_finite
 from pellucid.model.config import ModelConfig
 from pellucid.trace.trace import Array
@@ -36,13 +36,14 @@ def summary(logits: Floats, top: int, targets: Ids) -> dict[str, Array]:
         "ranks": np.zeros(len(logits), np.int64),
     }
     for i, (row, target) in enumerate(zip(logits, targets, strict=True)):
-        first, total = leading(row, top), logsumexp(row)
+        surveyed = survey(row)
+        first, total = surveyed.leading(top), surveyed.logsumexp()
         made["top_ids"][i, : len(first)] = first
         made["top_logprobs"][i, : len(first)] = row[first] - np.float32(total)
         made["entropy"][i] = max(0.0, entropy(row))
         if target >= 0:
             made["logprobs"][i] = row[target] - np.float32(total)
-            made["ranks"][i] = ranks(row, row[[target]])[1][0]
+            made["ranks"][i] = surveyed.rank(target)
     return made
 
 
