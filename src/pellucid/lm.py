@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import parameters
 from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.choose.parameters.values import Integer, shown, whole
-from pellucid.choose.vocabulary import leading, logsumexp
+from pellucid.choose.vocabulary import logsumexp
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.engine.generation import Event, Generation
 from pellucid.engine.opened import Opened
@@ -30,7 +29,7 @@ from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
 from pellucid.look.lexicon import Lexicon
 from pellucid.look.looking import Look
-from pellucid.look.next import Candidate, NextView
+from pellucid.look.next import NextView
 from pellucid.look.replay import ReplayView
 from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.streams import Stream, Streams
@@ -41,7 +40,6 @@ from pellucid.model import positions
 from pellucid.model.backend import Backend
 from pellucid.model.changes import Change
 from pellucid.model.config import ModelConfig
-from pellucid.model.describe import longest
 from pellucid.model.directions import Tokens, direction
 from pellucid.model.model import Model
 from pellucid.model.probe import Edit
@@ -259,20 +257,7 @@ class LM:
         Raises BackendError where the model computes NaN.
         """
         top = Integer(1, self.config.vocab_size).check("top", top)
-        logits = self._last_logits(prompt)
-        shift = logsumexp(logits)
-        candidates = [
-            Candidate(
-                i,
-                self._text(i),
-                float(logits[i]),
-                math.exp(float(logits[i]) - shift),
-                rank,
-                self._bytes(i),
-            )
-            for rank, i in enumerate(leading(logits, top).tolist(), 1)
-        ]
-        return NextView(candidates, vocab_size=len(logits))
+        return NextView.of(self._last_logits(prompt), top, self._bytes)
 
     def logits(self, prompt: Prompt) -> Floats:
         """The logits after each token of a prompt, `[rows, vocab]` float32."""
@@ -515,21 +500,7 @@ class LM:
         return Request(ids, asked, branch=branch, draft=guessing, edits=self.edits)
 
     def _ids(self, prompt: object) -> list[int]:
-        """A prompt's token ids, checked to be some and to fit into the context."""
-        if isinstance(prompt, str):
-            prompt = self.tokenizer.encode(prompt)
-        elif isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
-            kind = type(prompt).__name__
-            raise ParameterError("prompt", f"must be text or token ids, not {kind}")
-        ids = list(prompt)
-        if not ids:
-            raise ParameterError("prompt", "is empty: there is no token to go on from")
-        if len(ids) > (room := self.config.context_length):
-            reach = longest(self.checkpoint)
-            more = f", or open the model with context_length={reach}" if reach > room else ""
-            reason = f"has {len(ids)} tokens; the model's context has {room}: shorten it{more}"
-            raise ParameterError("prompt", reason)
-        return checked_ids("prompt", ids, self.config.vocab_size)
+        return self._opened.ids(prompt)
 
     def _last_logits(self, prompt: Prompt) -> Floats:
         whole = Segment(self._ids(prompt), edits=self.edits)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
-from pellucid.engine.engine import Engine
+from pellucid.engine.engine import Engine, checked_ids
+from pellucid.errors import ParameterError
 from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
-from pellucid.model.describe import describe
+from pellucid.model.describe import describe, longest
 from pellucid.model.model import Model
 from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.template import ChatTemplate, chat_template
@@ -49,3 +51,23 @@ class Opened:
     def engine(self) -> Engine:
         """The generation loop over this model."""
         return Engine(self.model, self.tokenizer)
+
+    def ids(self, prompt: object) -> list[int]:
+        """The token ids of a text, or those given, checked to be some and to fit into the context.
+
+        Raises ParameterError.
+        """
+        if isinstance(prompt, str):
+            prompt = self.tokenizer.encode(prompt)
+        elif isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
+            kind = type(prompt).__name__
+            raise ParameterError("prompt", f"must be text or token ids, not {kind}")
+        ids = list(prompt)
+        if not ids:
+            raise ParameterError("prompt", "is empty: there is no token to go on from")
+        if len(ids) > (room := self.config.context_length):
+            reach = longest(self.checkpoint)
+            more = f", or open the model with context_length={reach}" if reach > room else ""
+            reason = f"has {len(ids)} tokens; the model's context has {room}: shorten it{more}"
+            raise ParameterError("prompt", reason)
+        return checked_ids("prompt", ids, self.config.vocab_size)

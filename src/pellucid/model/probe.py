@@ -126,8 +126,8 @@ class Probe:
         for name in [n for n in reads | stops if sites.place(n)[1] in _ATTENTION]:
             layer = name.rpartition(".attn.")[0]
             both = {f"{layer}.attn.q", f"{layer}.attn.heads"}
-            changes = name in stops or f"{layer}.attn.heads" in stops
-            (stops if changes else reads).update(both)
+            changed = name in stops or f"{layer}.attn.heads" in stops
+            (stops if changed else reads).update(both)
             reads.discard(name)
             stops.discard(name)
         return frozenset(reads - stops), frozenset(stops)
