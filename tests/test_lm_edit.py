@@ -159,6 +159,22 @@ def test_a_conversation_that_another_edit_goes_on_with_is_computed_anew(
     assert ours.to_dict() == truth.to_dict()
 
 
+@pytest.mark.parametrize("layer", [0, 12, 29])
+def test_with_another_texts_residual_all_is_said_of_that_text_to_the_bit(
+    lm: pellucid.LM, layer: int
+) -> None:
+    one, other = ("The man walked to the", "Two girls ran down a")
+    there = lm.look(other)[f"layers.{layer}.resid"]
+    patched = lm.edit(f"layers.{layer}.resid", changes.patch(there))
+    np.testing.assert_array_equal(patched.logits(one), lm.logits(other))
+
+
+def test_with_no_attention_and_no_mlp_the_last_token_alone_decides(lm: pellucid.LM) -> None:
+    bare = lm.edit("layers.*.attn", changes.zero).edit("layers.*.mlp", changes.zero)
+    embed = lm.look(PROMPT)["embed"]
+    np.testing.assert_array_equal(bare.logits(PROMPT), lm.model.unembed(embed))
+
+
 # ---- traces ------------------------------------------------------------------------------------
 
 

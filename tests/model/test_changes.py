@@ -137,7 +137,9 @@ def test_of_a_function_an_edit_tells_the_name_which_makes_no_edit() -> None:
         Edit.from_dict(told)
 
 
-@pytest.mark.parametrize("told", [{}, {"site": 3, "change": {"name": "zero"}}, {"site": "embed"}])
+@pytest.mark.parametrize(
+    "told", [{}, {"site": 3, "change": {"name": "zero"}}, {"site": "embed"}, "layers.1", None]
+)
 def test_what_tells_of_no_edit_is_refused(told: Any) -> None:
     with pytest.raises(ParameterError, match=r"^edit: .* has no site and change"):
         Edit.from_dict(told)

@@ -75,11 +75,12 @@ class Edit:
         return cls(site, changes.read(change), places.read(positions) if at else None)
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Edit:
+    def from_dict(cls, told: object) -> Edit:
         """The edit that `to_dict` told of. Raises ParameterError where it tells of none, or of a
         function.
         """
-        site, change, at = (told.get(name) for name in ("site", "change", "positions"))
+        given = told if isinstance(told, Mapping) else {}
+        site, change, at = (given.get(name) for name in ("site", "change", "positions"))
         if isinstance(change, str):
             reason = f"was changed by the function {change!r:.60}, which is not written down"
             raise ParameterError("edit", f"{site!r:.80} {reason}")
