@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from .browser import Browser, chromium
+from .induced import induced  # noqa: F401  (a fixture)
 
 # Pieces of a stranger's vocabulary, and how each must be shown.
 HOSTILE: dict[bytes, str] = {
