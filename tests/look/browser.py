@@ -47,13 +47,29 @@ class Page:
         """What a figure says of itself."""
         return self.page.locator(".pellucid-figure").nth(figure).evaluate("e => e.state()")
 
+    def until(self, condition: str, figure: int = 0) -> Page:
+        """Wait until an expression of the figure's `state` is true, at most 20 seconds.
+
+        Playwright's own waiting evaluates text in the page, which its policy forbids.
+        """
+        shown = self.page.locator(".pellucid-figure").nth(figure)
+        for _ in range(1000):
+            if shown.evaluate(f"e => {{ const state = e.state(); return {condition} }}"):
+                return self
+            self.page.wait_for_timeout(20)
+        raise TimeoutError(f"{condition}: {self.state(figure)}")
+
     def violations(self) -> list[str]:
         """What axe finds against accessibility, in one line each."""
         if not AXE.exists():
             pytest.skip("axe-core is not installed: npm ci --prefix web")
         self.page.evaluate(AXE.read_text("utf-8"))  # not a script element: the policy forbids it
         found = self.page.evaluate("axe.run()")["violations"]
-        return [f"{v['id']}: {v['help']}: {v['nodes'][0]['html']}" for v in found]
+        return [f"{v['id']}: {_node(v['nodes'][0])}" for v in found]
+
+
+def _node(node: dict[str, Any]) -> str:
+    return f"{node['html']}: {' '.join(node['failureSummary'].split())}"
 
 
 class Browser:

@@ -2,10 +2,11 @@
 
 import { type Tensor } from "./figure.ts";
 
-/** Rows of several heads as whole numbers of 12 or 16 bits, times a scale for each row and head. */
+/** Rows of several heads: whole numbers of 12 or 16 bits, value = offset + step * number. */
 interface Packed {
   readonly bits: 12 | 16;
-  readonly scales: Tensor; // [heads, rows]
+  readonly offsets: Tensor; // [heads, head_dim]
+  readonly steps: Tensor; // [heads, head_dim]
   readonly high: Tensor<Uint8Array>; // [heads, rows, head_dim]: the upper 8 bits
   readonly low: Tensor<Uint8Array>; // the rest; of 12 bits two a byte, the earlier one below
 }
@@ -60,26 +61,28 @@ export class Attention {
     return window ? Math.max(0, row - window + 1) : 0;
   }
 
-  /** How well the keys that a row sees fit it, scaled and capped; into `out[first..row]`. */
-  scores(layer: number, head: number, row: number, out: Float32Array): number {
+  /** How well keys `from..to` fit a row's query, scaled and capped; into the same places of `out`. */
+  scores(layer: number, head: number, row: number, from: number, to: number, out: Float32Array): void {
     const { scale, softcap } = this.data, { dim } = this;
-    const q = this.q(layer, head), k = this.k(layer, head), first = this.first(layer, row);
-    const query = q.subarray(row * dim, (row + 1) * dim);
-    for (let j = first, at = first * dim; j <= row; j++, at += dim) {
+    const k = this.k(layer, head);
+    const query = this.q(layer, head).subarray(row * dim, (row + 1) * dim);
+    for (let j = from, at = from * dim; j <= to; j++, at += dim) {
       const fit = dot(query, k, at, dim) * scale;
       out[j] = softcap ? Math.tanh(fit / softcap) * softcap : fit;
     }
-    return first;
   }
 
-  /** How much a row takes of each position: into `out[0..row]`, zero where it may not look. */
-  pattern(layer: number, head: number, row: number, out: Float32Array): void {
-    const first = this.scores(layer, head, row, out);
+  /** How much a row takes of each position: into `out[0..row]`, zero where it may not look. Gives
+   * the logarithm of the sum that its scores are softened by: weight = exp(score - that). */
+  pattern(layer: number, head: number, row: number, out: Float32Array): number {
+    const first = this.first(layer, row);
+    this.scores(layer, head, row, first, row, out);
     let most = -Infinity, sum = 0;
     for (let j = first; j <= row; j++) most = Math.max(most, out[j]!);
     for (let j = first; j <= row; j++) sum += out[j] = Math.exp(out[j]! - most);
     for (let j = first; j <= row; j++) out[j]! /= sum;
     out.fill(0, 0, first);
+    return most + Math.log(sum);
   }
 
   private plane(which: "q" | "k", layer: number, head: number): Float32Array {
@@ -113,15 +116,15 @@ function dot(query: Float32Array, keys: Float32Array, at: number, dim: number): 
   return a + b + (c + d);
 }
 
-function unpack({ bits, scales, high, low }: Packed, head: number): Float32Array {
+function unpack({ bits, offsets, steps, high, low }: Packed, head: number): Float32Array {
   const [, rows, dim] = high.shape as [number, number, number];
-  const made = new Float32Array(rows * dim), begin = head * rows * dim, middle = 1 << (bits - 1);
+  const made = new Float32Array(rows * dim), begin = head * rows * dim;
+  const offset = offsets.values.subarray(head * dim), step = steps.values.subarray(head * dim);
   for (let row = 0, i = 0; row < rows; row++) {
-    const scale = scales.values[head * rows + row]!;
-    for (const end = i + dim; i < end; i++) {
+    for (let d = 0; d < dim; d++, i++) {
       const at = begin + i;
       const rest = bits === 16 ? low.values[at]! : (low.values[at >> 1]! >> ((at & 1) << 2)) & 15;
-      made[i] = ((high.values[at]! << (bits - 8)) + rest - middle) * scale;
+      made[i] = offset[d]! + step[d]! * ((high.values[at]! << (bits - 8)) + rest);
     }
   }
   return made;

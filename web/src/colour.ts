@@ -43,11 +43,26 @@ export function signedColour(value: number, dark: boolean): string {
   return css(value < 0 ? less : more, Math.min(Math.abs(value), 1));
 }
 
-// Okabe and Ito (2008), told apart by colour-blind eyes too; their yellow and black are left out,
-// as one of them vanishes on a light page and the other on a dark one.
-const DISTINCT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"] as const;
+// Okabe and Ito (2008), told apart by colour-blind eyes too, without their yellow and black: one
+// vanishes on a light page, the other on a dark one. Then three of Tol's muted ones.
+const DISTINCT = [
+  "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999933", "#aa4499", "#888888",
+] as const;
 
 /** The colour of the nth of several things. */
 export function distinct(n: number): string {
   return DISTINCT[n % DISTINCT.length]!;
+}
+
+/** Shares `[height, width]` as pixels in the ink of shares. */
+export function shareImage(shares: Float32Array, width: number, dark: boolean): ImageData {
+  const image = new ImageData(width, shares.length / width), { data } = image;
+  const [r, g, b] = shareInk(dark);
+  for (let i = 0, at = 0; i < shares.length; i++, at += 4) { // `set` of four numbers takes ten times as long
+    data[at] = r;
+    data[at + 1] = g;
+    data[at + 2] = b;
+    data[at + 3] = Math.round(255 * density(shares[i]!));
+  }
+  return image;
 }

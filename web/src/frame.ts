@@ -1,6 +1,7 @@
 /** What every figure has: its title, the line that says what to look for, and the place below. */
 
 import style from "./figure.css";
+import { isDark, onTheme } from "./colour.ts";
 import { h, unique } from "./dom.ts";
 import { type Figure } from "./figure.ts";
 
@@ -11,5 +12,8 @@ export function frame(host: HTMLElement, figure: Figure): { outer: HTMLElement; 
   const outer = h("section", { class: "pellucid-figure", "aria-labelledby": id, dir: "ltr" },
     h("style", {}, style), h("h2", { id }, figure.title), h("p", { class: "hint" }, figure.hint), inner);
   host.append(outer);
+  const theme = (): void => void outer.classList.toggle("dark", isDark(outer));
+  requestAnimationFrame(theme); // a notebook may put the host on its page only now
+  onTheme(theme);
   return { outer, inner };
 }

@@ -1,4 +1,4 @@
-/** The bundle's face: `draw` for anyone, `openPage` for a page of its own, `render` for notebooks. */
+/** The bundle's face: `draw` for anyone, `render` for notebooks; a page of its own draws itself. */
 
 import { h } from "./dom.ts";
 import { type Draw, type Figure, resolved } from "./figure.ts";
@@ -18,10 +18,10 @@ interface Sent {
 }
 
 /** Draw the figures of a page (look/page.py) into its `main`; says so where one fails. */
-export async function openPage(): Promise<void> {
+async function openPage(data: Element): Promise<void> {
   const host = document.querySelector("main")!;
   try {
-    const sent = JSON.parse(document.getElementById("figures")!.textContent!) as Sent;
+    const sent = JSON.parse(data.textContent!) as Sent;
     const buffers = await Promise.all([...document.querySelectorAll("script.array")].map(inflated));
     for (const figure of resolved(sent.figures, buffers) as Figure[]) draw(host, figure);
     document.documentElement.dataset.drawn = "";
@@ -52,5 +52,8 @@ function render({ model, el }: { model: Model; el: HTMLElement }): void {
     view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer);
   draw(el, resolved(model.get("figure"), buffers) as Figure);
 }
+
+const data = document.querySelector("script#pellucid-figures");
+if (data) void openPage(data);
 
 export default { render };

@@ -51,5 +51,6 @@ export function tokenList(
     event.preventDefault();
     pick(Math.min(Math.max(to, 0), items.length - 1));
   });
+  requestAnimationFrame(() => (element.scrollTop = (items[at]?.offsetTop ?? 0) - element.clientHeight / 2));
   return Object.defineProperty({ element, items, at }, "at", { get: () => at, set: show });
 }

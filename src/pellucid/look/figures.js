@@ -1,1131 +1,230 @@
-// src/dom.ts
-function fill(made2, given, children) {
-  for (const [name, value] of Object.entries(given)) {
-    if (typeof value === "function") made2.addEventListener(name, value);
-    else if (value === true) made2.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== void 0) made2.setAttribute(name, `${value}`);
-  }
-  made2.append(...children);
-}
-function h(tag, given = {}, ...children) {
-  const made2 = document.createElement(tag);
-  fill(made2, given, children);
-  return made2;
-}
-function svg(tag, given = {}, ...children) {
-  const made2 = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  fill(made2, given, children);
-  return made2;
-}
-var made = 0;
-function unique(name) {
-  made += 1;
-  return `pellucid-${name}-${made}`;
-}
-
-// src/figure.ts
-var MADE = {
-  float32: Float32Array,
-  float64: Float64Array,
-  int8: Int8Array,
-  int16: Int16Array,
-  int32: Int32Array,
-  uint8: Uint8Array,
-  uint16: Uint16Array,
-  uint32: Uint32Array
-};
-function resolved(data, buffers) {
-  const tensors = /* @__PURE__ */ new Map();
-  const tensor = (n, dtype, shape) => {
-    const known = tensors.get(n) ?? { values: new MADE[dtype](buffers[n]), shape };
-    tensors.set(n, known);
-    return known;
-  };
-  const visit = (value) => {
-    if (Array.isArray(value)) return value.map(visit);
-    if (value === null || typeof value !== "object") return value;
-    const held = value;
-    if ("$array" in held) {
-      return tensor(held.$array, held.dtype, held.shape);
-    }
-    return Object.fromEntries(Object.entries(held).map(([key, inner]) => [key, visit(inner)]));
-  };
-  return visit(data);
-}
-
-// src/attention.ts
-var KEPT = 64 << 20;
-var Attention = class {
-  constructor(data) {
-    this.data = data;
-    this.tokens = data.tokens;
-    this.rows = data.tokens.length;
-    this.layers = data.layers.map((one) => one.layer);
-    this.heads = data.heads;
-    this.dim = data.layers[0]?.q.high.shape[2] ?? 0;
-  }
-  data;
-  tokens;
-  rows;
-  layers;
-  heads;
-  dim;
-  unpacked = /* @__PURE__ */ new Map();
-  kept = 0;
-  /** The queries of a head, `[rows, dim]`. */
-  q(layer, head) {
-    return this.plane("q", layer, head);
-  }
-  /** The keys that a head reads, `[rows, dim]`; several heads may share them. */
-  k(layer, head) {
-    return this.plane("k", layer, this.data.groups[head]);
-  }
-  /** The first position that a row may look at; the last is itself. */
-  first(layer, row) {
-    const window = this.data.layers[layer].window;
-    return window ? Math.max(0, row - window + 1) : 0;
-  }
-  /** How well the keys that a row sees fit it, scaled and capped; into `out[first..row]`. */
-  scores(layer, head, row, out) {
-    const { scale, softcap } = this.data, { dim } = this;
-    const q = this.q(layer, head), k = this.k(layer, head), first = this.first(layer, row);
-    const query = q.subarray(row * dim, (row + 1) * dim);
-    for (let j = first, at = first * dim; j <= row; j++, at += dim) {
-      const fit = dot(query, k, at, dim) * scale;
-      out[j] = softcap ? Math.tanh(fit / softcap) * softcap : fit;
-    }
-    return first;
-  }
-  /** How much a row takes of each position: into `out[0..row]`, zero where it may not look. */
-  pattern(layer, head, row, out) {
-    const first = this.scores(layer, head, row, out);
-    let most = -Infinity, sum = 0;
-    for (let j = first; j <= row; j++) most = Math.max(most, out[j]);
-    for (let j = first; j <= row; j++) sum += out[j] = Math.exp(out[j] - most);
-    for (let j = first; j <= row; j++) out[j] /= sum;
-    out.fill(0, 0, first);
-  }
-  plane(which, layer, head) {
-    const name = `${which} ${layer} ${head}`;
-    const known = this.unpacked.get(name);
-    if (known) return known;
-    const made2 = unpack(this.data.layers[layer][which], head);
-    while (this.kept > KEPT) this.drop();
-    this.unpacked.set(name, made2);
-    this.kept += made2.byteLength;
-    return made2;
-  }
-  drop() {
-    const [oldest, rows] = this.unpacked.entries().next().value;
-    this.unpacked.delete(oldest);
-    this.kept -= rows.byteLength;
-  }
-};
-function dot(query, keys, at, dim) {
-  let a = 0, b = 0, c = 0, d = 0, i = 0;
-  for (; i + 3 < dim; i += 4) {
-    a += query[i] * keys[at + i];
-    b += query[i + 1] * keys[at + i + 1];
-    c += query[i + 2] * keys[at + i + 2];
-    d += query[i + 3] * keys[at + i + 3];
-  }
-  for (; i < dim; i++) a += query[i] * keys[at + i];
-  return a + b + (c + d);
-}
-function unpack({ bits, scales, high, low }, head) {
-  const [, rows, dim] = high.shape;
-  const made2 = new Float32Array(rows * dim), begin = head * rows * dim, middle = 1 << bits - 1;
-  for (let row = 0, i = 0; row < rows; row++) {
-    const scale = scales.values[head * rows + row];
-    for (const end = i + dim; i < end; i++) {
-      const at = begin + i;
-      const rest = bits === 16 ? low.values[at] : low.values[at >> 1] >> ((at & 1) << 2) & 15;
-      made2[i] = ((high.values[at] << bits - 8) + rest - middle) * scale;
-    }
-  }
-  return made2;
-}
-
-// src/colour.ts
-function isDark(host) {
-  const [r, g, b] = (getComputedStyle(host).color.match(/[\d.]+/g) ?? ["0", "0", "0"]).map(Number);
-  return 0.299 * r + 0.587 * g + 0.114 * b > 128;
-}
-function onTheme(changed) {
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
-}
-var css = ([r, g, b], alpha) => `rgb(${r} ${g} ${b} / ${alpha.toFixed(3)})`;
-var INK = {
-  light: { share: [8, 64, 160], more: [176, 68, 0], less: [8, 64, 160] },
-  dark: { share: [150, 205, 255], more: [255, 176, 96], less: [150, 205, 255] }
-};
-function signedColour(value, dark) {
-  const { more, less } = INK[dark ? "dark" : "light"];
-  return css(value < 0 ? less : more, Math.min(Math.abs(value), 1));
-}
-var DISTINCT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
-function distinct(n) {
-  return DISTINCT[n % DISTINCT.length];
-}
-
-// src/controls.ts
-function toolbar(host, ...controls) {
-  host.append(h("div", { class: "toolbar", role: "group", "aria-label": "Controls" }, ...controls));
-}
-function status(host) {
-  const line2 = h("p", { class: "status", role: "status" });
-  host.append(line2);
-  return (text) => {
-    if (line2.textContent !== text) line2.textContent = text;
-  };
-}
-function choice(label, names, at, changed) {
-  const options = names.map((name, i) => h("option", { value: i, selected: i === at }, name));
-  const select = h("select", { change: () => changed(select.selectedIndex) }, ...options);
-  return h("label", {}, `${label} `, select);
-}
-function slider(label, names, at, changed) {
-  const shown = h("output", {}, names[at] ?? "");
-  const input = h("input", {
-    type: "range",
-    min: 0,
-    max: names.length - 1,
-    value: at,
-    "aria-label": label,
-    "aria-valuetext": names[at],
-    input: () => move(Number(input.value))
-  });
-  const show = (to) => {
-    input.value = `${to}`;
-    shown.textContent = names[to] ?? "";
-    input.setAttribute("aria-valuetext", names[to] ?? "");
-  };
-  const move = (to) => {
-    show(to);
-    changed(to);
-  };
-  const whole = h("span", { class: "slider" }, `${label} `, shown, input);
-  return Object.defineProperty(whole, "value", { get: () => Number(input.value), set: show });
-}
-function check(label, on, changed) {
-  const input = h("input", { type: "checkbox", change: () => changed(input.checked) });
-  input.checked = on;
-  return h("label", {}, input, ` ${label}`);
-}
-
-// src/tokens.ts
-var STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 };
-function tokenList(labels, name, first, events) {
-  let at = first;
-  const items = labels.map((label, i) => h("span", {
-    role: "option",
-    tabindex: i === at ? 0 : -1,
-    "aria-selected": `${i === at}`,
-    "aria-label": `${i} ${label}`
-  }, h("bdi", {}, label)));
-  const show = (to) => {
-    items[at]?.setAttribute("aria-selected", "false");
-    items[at]?.setAttribute("tabindex", "-1");
-    at = to;
-    items[at]?.setAttribute("aria-selected", "true");
-    items[at]?.setAttribute("tabindex", "0");
-  };
-  const pick = (to) => {
-    show(to);
-    items[to]?.focus();
-    events.picked(to);
-  };
-  const element = h("div", { class: "tokens", role: "listbox", "aria-label": name }, ...items);
-  const of = (event) => items.indexOf(event.target.closest("[role=option]"));
-  element.addEventListener("click", (event) => of(event) >= 0 && pick(of(event)));
-  element.addEventListener("pointerover", (event) => of(event) >= 0 && events.hovered?.(of(event)));
-  element.addEventListener("pointerleave", () => events.hovered?.(null));
-  element.addEventListener("keydown", (event) => {
-    const step = STEPS[event.key];
-    const ends = { Home: 0, End: items.length - 1 };
-    const to = step === void 0 ? ends[event.key] : at + step;
-    if (to === void 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    pick(Math.min(Math.max(to, 0), items.length - 1));
-  });
-  return Object.defineProperty({ element, items, at }, "at", { get: () => at, set: show });
-}
-
-// src/figures/attention-head.ts
-var LINE = 24;
-var GAP = 340;
-var LEAST = 5e-3;
-var NAMED = 5;
-var HeadView = class {
-  layer = 0;
-  chosen;
-  hovered = null;
-  first = true;
-  // whether the first token's links are drawn
-  attention;
-  lines = svg("g");
-  left;
-  right;
-  say;
-  links = [];
-  constructor(host, data) {
-    this.attention = new Attention(data);
-    this.chosen = new Set(data.heads.length > 1 ? data.heads.keys() : [0]);
-    const { tokens } = data;
-    this.left = tokenList(tokens, "Tokens that look", tokens.length - 1, {
-      picked: () => this.show(),
-      hovered: (at) => this.hover(at)
-    });
-    this.right = tokens.map((label) => h("div", {}, h("bdi", {}, label)));
-    this.controls(host);
-    this.say = status(host);
-    this.columns(host);
-    this.show();
-  }
-  get state() {
-    const { layers, heads } = this.attention;
-    return {
-      layer: layers[this.layer],
-      row: this.row,
-      heads: [...this.chosen].map((head) => heads[head]),
-      links: this.links.map((link) => ({ ...link, head: heads[link.head] }))
-    };
-  }
-  get row() {
-    return this.hovered ?? this.left.at;
-  }
-  hover(at) {
-    this.hovered = at;
-    this.show();
-  }
-  controls(host) {
-    const { layers, heads } = this.attention;
-    const layer = slider("Layer", layers.map(String), 0, (at) => {
-      this.layer = at;
-      this.show();
-    });
-    const toggles = heads.map((head, at) => this.toggle(`${head}`, at));
-    const group = h("span", { class: "heads", role: "group", "aria-label": "Heads" }, "Heads ", ...toggles);
-    const first = check("links to the first token", true, (on) => {
-      this.first = on;
-      this.show();
-    });
-    toolbar(host, layer, group, first);
-  }
-  /** A button that puts a head in or out; with a double click it alone is left. */
-  toggle(name, at) {
-    const made2 = h("button", {
-      type: "button",
-      "aria-pressed": "true",
-      "aria-label": `Head ${name}`,
-      style: `--head:${distinct(at)}`,
-      title: "click: show or hide; double click: this head alone",
-      click: () => this.choose(made2, this.chosen.has(at) ? "without" : "with", at),
-      dblclick: () => this.choose(made2, "alone", at)
-    }, name);
-    return made2;
-  }
-  choose(button, how, at) {
-    if (how === "with") this.chosen.add(at);
-    else if (how === "without") this.chosen.delete(at);
-    else this.chosen = /* @__PURE__ */ new Set([at]);
-    [...button.parentElement.children].forEach((one, i) => one.setAttribute("aria-pressed", `${this.chosen.has(i)}`));
-    this.show();
-  }
-  columns(host) {
-    const height = this.attention.rows * LINE;
-    const drawing = svg("svg", { width: GAP, height, "aria-hidden": "true" }, this.lines);
-    this.left.element.classList.add("column");
-    const right = h("div", { class: "column seen", "aria-hidden": "true" }, ...this.right);
-    const names = h("div", { class: "names" }, h("span", {}, "this token"), h("span", {}, "looks at"));
-    const scroll = h("div", { class: "scroll" }, this.left.element, drawing, right);
-    host.append(names, scroll);
-  }
-  show() {
-    const { row } = this;
-    this.links = [...this.chosen].sort((a, b) => a - b).flatMap((head) => this.of(head, row));
-    this.lines.replaceChildren(...this.links.map((link) => this.line(link)));
-    const taken = new Float32Array(this.attention.rows);
-    for (const { to, weight } of this.links) taken[to] += weight / this.chosen.size;
-    this.right.forEach((token, i) => {
-      token.style.setProperty("--taken", `${Math.sqrt(taken[i])}`);
-    });
-    this.say(this.told(taken));
-  }
-  of(head, row) {
-    const pattern = new Float32Array(this.attention.rows);
-    this.attention.pattern(this.layer, head, row, pattern);
-    const links = Array.from(pattern, (weight, to) => ({ head, from: row, to, weight }));
-    return links.filter(({ to, weight }) => weight >= LEAST && (this.first || to > 0));
-  }
-  line({ head, from, to, weight }) {
-    const y = (at) => (at + 0.5) * LINE;
-    return svg("path", {
-      d: `M0 ${y(from)} C${GAP / 2} ${y(from)} ${GAP / 2} ${y(to)} ${GAP} ${y(to)}`,
-      stroke: distinct(head),
-      "stroke-width": 1 + 5 * weight,
-      "stroke-opacity": Math.sqrt(weight),
-      fill: "none"
-    });
-  }
-  told(taken) {
-    const { tokens } = this.attention;
-    const order = [...taken.keys()].filter((i) => taken[i] >= LEAST);
-    order.sort((a, b) => taken[b] - taken[a]);
-    const named = order.slice(0, NAMED).map((i) => `${tokens[i]} ${(100 * taken[i]).toFixed(1)} %`);
-    const who = this.chosen.size === 1 ? "head" : `${this.chosen.size} heads, on average`;
-    return `${this.row} ${tokens[this.row]} — ${who}: ${named.join(", ") || "nothing that is shown"}`;
-  }
-};
-function attentionHead(host, figure) {
-  const view = new HeadView(host, figure.data);
-  return () => view.state;
-}
-
-// src/grid.css
-var grid_default = ".pellucid-figure .cells { font-size: 13px; min-width: 100% }\n.pellucid-figure .cells [role=row] { display: grid; gap: 1px; margin-bottom: 1px;\n  grid-template-columns: 3.4em repeat(var(--columns), minmax(3.4em, 1fr)) }\n.pellucid-figure .cells bdi { font-size: 12px }\n.pellucid-figure .cells [role=rowheader], .pellucid-figure .cells [role=columnheader] { opacity: .85;\n  padding: 0 .4em; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; line-height: 20px }\n.pellucid-figure .cells [role=rowheader], .pellucid-figure .cells [role=columnheader]:first-child { text-align: right; font-variant-numeric: tabular-nums }\n.pellucid-figure .cells [role=gridcell] { height: 20px; line-height: 20px; padding: 0 .35em; overflow: hidden;\n  text-overflow: ellipsis; white-space: nowrap; cursor: pointer }\n.pellucid-figure .cells [role=gridcell]:hover { box-shadow: inset 0 0 0 2px rgb(128 128 128 / .8) }\n.pellucid-figure .cells [aria-selected=true] { box-shadow: inset 0 0 0 2px #c24e00 }\n.pellucid-figure .cells.square { min-width: 0 }\n.pellucid-figure .cells.square [role=row] { gap: 2px; margin-bottom: 2px;\n  grid-template-columns: 4.6em repeat(var(--columns), 24px) }\n.pellucid-figure .cells.square [role=gridcell] { height: 24px; background: rgb(128 128 128 / .08) }\n.pellucid-figure .cells.square [role=columnheader] { text-align: center; padding: 0 }\n";
-
-// src/figures/ablation.css
-var ablation_default = ".pellucid-figure .leading caption { text-align: left; font-weight: 600; padding: 0 0 .2em }\n.pellucid-figure .ablation { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }\n.pellucid-figure .ablation .axis { margin: 0 0 0 4.6em }\n.pellucid-figure .ablation > .scroll { max-height: none; min-width: 0 }\n.pellucid-figure .leading td { padding: .12em 1.2em .12em 0 }\n";
-
-// src/grid.ts
-var STEPS2 = {
-  ArrowLeft: [0, -1],
-  ArrowRight: [0, 1],
-  ArrowUp: [-1, 0],
-  ArrowDown: [1, 0]
-};
-var GridView = class {
-  constructor(grid, row, column) {
-    this.grid = grid;
-    this.row = row;
-    this.column = column;
-    this.element = h("div", {
-      class: "cells",
-      role: "grid",
-      "aria-label": grid.name,
-      "aria-rowcount": grid.rows.length + 1,
-      "aria-colcount": grid.columns.length + 1
-    });
-    this.element.style.setProperty("--columns", `${this.count}`);
-    this.element.addEventListener("click", (event) => this.onCell(event, (at) => this.pick(...at)));
-    this.element.addEventListener("pointerover", (event) => this.onCell(event, (at) => grid.hovered(at, event)));
-    this.element.addEventListener("pointerleave", () => grid.hovered(null));
-    this.element.addEventListener("keydown", (event) => this.key(event));
-    this.redraw();
-  }
-  grid;
-  row;
-  column;
-  element;
-  first = 0;
-  // column that is shown
-  cells = [];
-  get count() {
-    return Math.min(this.grid.shown, this.grid.columns.length);
-  }
-  /** Draw all cells anew: their colours or texts have changed. */
-  redraw() {
-    const last = this.grid.columns.length - this.count;
-    if (this.column < this.first || this.column >= this.first + this.count) {
-      this.first = Math.min(Math.max(0, this.column - (this.count >> 1)), last);
-    }
-    const columns = Array.from({ length: this.count }, (_, i) => this.first + i);
-    const header = h(
-      "div",
-      { role: "row" },
-      h("span", { role: "columnheader" }, this.grid.corner),
-      ...columns.map((i) => h(
-        "span",
-        { role: "columnheader", title: this.grid.columns[i] },
-        h("bdi", {}, this.grid.columns[i])
-      ))
-    );
-    this.cells = this.grid.rows.map((_, row) => columns.map((column) => this.made(row, column)));
-    const rows = this.cells.map((cells, row) => h("div", { role: "row" }, h("span", { role: "rowheader" }, this.grid.rows[row]), ...cells));
-    this.element.replaceChildren(header, ...rows);
-  }
-  made(row, column) {
-    const { text, colour, label } = this.grid.cell(row, column);
-    const picked = row === this.row && column === this.column;
-    const made2 = h(
-      "span",
-      {
-        role: "gridcell",
-        "aria-label": label,
-        "aria-selected": `${picked}`,
-        "aria-colindex": column + 2,
-        tabindex: picked ? 0 : -1
-      },
-      h("bdi", {}, text)
-    );
-    made2.style.background = colour;
-    return made2;
-  }
-  onCell(event, then) {
-    const found = event.target.closest("[role=gridcell]");
-    const row = found ? this.cells.findIndex((cells) => cells.includes(found)) : -1;
-    if (row >= 0) then([row, this.first + this.cells[row].indexOf(found)]);
-  }
-  key(event) {
-    const { rows, columns } = this.grid;
-    const ends = { Home: 0, End: columns.length - 1 };
-    const step = STEPS2[event.key], end = ends[event.key];
-    if (!step && end === void 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    const [down, across] = step ?? [0, end - this.column];
-    this.pick(clamp(this.row + down, rows.length), clamp(this.column + across, columns.length));
-  }
-  pick(row, column) {
-    this.mark(false);
-    Object.assign(this, { row, column });
-    if (column < this.first || column >= this.first + this.count) this.redraw();
-    this.mark(true);
-    this.at()?.focus();
-    this.grid.picked(row, column);
-  }
-  at() {
-    return this.cells[this.row]?.[this.column - this.first];
-  }
-  mark(on) {
-    this.at()?.setAttribute("aria-selected", `${on}`);
-    this.at()?.setAttribute("tabindex", on ? "0" : "-1");
-  }
-};
-function clamp(at, count) {
-  return Math.min(Math.max(at, 0), count - 1);
-}
-
-// src/words.ts
-function percent(share) {
-  return share > 0 && share < 5e-5 ? "< 0.01 %" : `${(100 * share).toFixed(2)} %`;
-}
-function likelyTable(caption, rows, mark) {
-  const lines = rows.map(({ word, share }) => h(
-    "tr",
-    { class: word === mark ? "picked" : null },
-    h("td", {}, h("bdi", {}, word)),
-    h("td", { class: "n" }, percent(share)),
-    h("td", { class: "bars" }, h("span", { style: `width:${(100 * share).toFixed(2)}%` }))
-  ));
-  return h("table", { class: "likely" }, h("caption", {}, caption), h("tbody", {}, ...lines));
-}
-
-// src/figures/ablation.ts
-var SHOWN = 40;
-var LISTED = 10;
-var DEEPEST = 2;
-var AblationView = class {
-  constructor(host, data) {
-    this.host = host;
-    this.data = data;
-    const { heads, layers, changes } = data;
-    this.order = [...changes.values.keys()].sort((a, b) => Math.abs(changes.values[b]) - Math.abs(changes.values[a]));
-    host.append(h("style", {}, grid_default + ablation_default), h("p", { class: "quiet" }, data.says));
-    this.say = status(host);
-    const lead = this.order[0], width = heads + 1;
-    this.grid = new GridView({
-      name: "Heads and MLPs, by layer",
-      corner: "part",
-      rows: Array.from({ length: width }, (_, i) => this.part(i)),
-      columns: Array.from({ length: layers }, (_, i) => `${i}`),
-      shown: SHOWN,
-      cell: (row, layer) => this.cell(row, layer),
-      picked: (row, layer) => this.say(this.told(row, layer)),
-      hovered: (at) => this.say(at ? this.told(...at) : this.told(this.grid.row, this.grid.column))
-    }, lead % width, Math.floor(lead / width));
-    this.grid.element.classList.add("square");
-    host.append(h(
-      "div",
-      { class: "ablation" },
-      h("div", { class: "scroll" }, h("div", {}, h("p", { class: "axis" }, "layer"), this.grid.element)),
-      this.list()
-    ));
-    const redraw = () => void requestAnimationFrame(() => this.grid.redraw());
-    onTheme(redraw);
-    redraw();
-    this.say(this.told(this.grid.row, this.grid.column));
-  }
-  host;
-  data;
-  grid;
-  say;
-  order;
-  get state() {
-    const { row, column } = this.grid;
-    return { layer: column, part: this.part(row), change: this.change(row, column), leading: this.leading() };
-  }
-  part(row) {
-    return row === this.data.heads ? "MLP" : `head ${row}`;
-  }
-  change(row, layer) {
-    return this.data.changes.values[layer * (this.data.heads + 1) + row];
-  }
-  cell(row, layer) {
-    const change = this.change(row, layer);
-    const strength = Math.sign(change) * Math.sqrt(Math.abs(change) / DEEPEST);
-    return { text: "", colour: signedColour(strength, isDark(this.host)), label: this.told(row, layer) };
-  }
-  told(row, layer) {
-    const change = this.change(row, layer), { logprob, logits, heads } = this.data;
-    const logit = logits.values[layer * (heads + 1) + row];
-    return `Without ${this.part(row)} of layer ${layer}: probability ${percent(Math.exp(logprob + change))} instead of ${percent(Math.exp(logprob))}, its logit changes by ${logit < 0 ? "−" : "+"}${Math.abs(logit).toFixed(2)}`;
-  }
-  leading() {
-    const width = this.data.heads + 1;
-    return this.order.slice(0, LISTED).map((at) => `layer ${Math.floor(at / width)} ${this.part(at % width)}`);
-  }
-  list() {
-    const rows = this.leading().map((name, i) => h(
-      "tr",
-      {},
-      h("td", {}, name),
-      h("td", { class: "n" }, percent(Math.exp(this.data.logprob + this.data.changes.values[this.order[i]])))
-    ));
-    return h("table", { class: "leading" }, h("caption", {}, "Largest changes: the probability without"), h("tbody", {}, ...rows));
-  }
-};
-function ablation(host, figure) {
-  const view = new AblationView(host, figure.data);
-  return () => view.state;
-}
-
-// src/words.css
-var words_default = ".pellucid-figure .likely caption { text-align: left; font-weight: 600; padding: 0 0 .2em }\n.pellucid-figure .bars { width: 12em; padding-right: 0 }\n.pellucid-figure .bars span { display: block; height: .75em; border-radius: .15em; background: #2f86e0 }\n.pellucid-figure .likely { width: 100% }\n.pellucid-figure .likely bdi { display: inline-block; max-width: 12em; overflow: hidden; text-overflow: ellipsis;\n  vertical-align: bottom }\n.pellucid-figure .likely .picked { background: rgb(240 150 0 / .22) }\n";
-
-// src/figures/lens.css
-var lens_default = ".pellucid-figure .lens { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }\n.pellucid-figure .lens .beside { flex: 0 1 21em; min-width: 15em }\n.pellucid-figure .lens .bars { width: 7em }\n.pellucid-figure .lens > .scroll { flex: 1 1 36em; max-height: none; min-width: 0 }\n.pellucid-figure .lens figure { margin: 1.2em 0 0 }\n.pellucid-figure .path { margin-top: .3em }\n.pellucid-figure .path span { display: block; height: 5px; margin-bottom: 1px;\n  background: linear-gradient(to right, rgb(30 130 240 / .85) calc(100% * var(--share)),\n  rgb(128 128 128 / .12) calc(100% * var(--share))) }\n.pellucid-figure .path .picked { outline: 2px solid #c24e00 }\n.pellucid-figure .lens figcaption { font-weight: 600 }\n";
-
-// src/tint.ts
-var DEEPEST2 = 0.55;
-var INK2 = {
-  light: { share: "8 64 160", more: "232 96 0", less: "8 64 160" },
-  dark: { share: "90 160 235", more: "235 140 60", less: "90 160 235" }
-};
-function ink(name, strength, dark) {
-  return `rgb(${INK2[dark ? "dark" : "light"][name]} / ${(DEEPEST2 * Math.min(strength, 1)).toFixed(3)})`;
-}
-function shareTint(share, dark) {
-  return ink("share", share, dark);
-}
-function signedTint(value, dark) {
-  return ink(value < 0 ? "less" : "more", Math.abs(value), dark);
-}
-
-// src/tooltip.ts
-var Tooltip = class {
-  box = h("div", { class: "tooltip", "aria-hidden": "true" });
-  constructor(host) {
-    this.box.hidden = true;
-    host.append(this.box);
-  }
-  /** Show it beside a place of the window. */
-  show(text, x, y) {
-    this.box.textContent = text;
-    this.box.hidden = false;
-    const { width, height } = this.box.getBoundingClientRect();
-    const left = Math.min(x + 14, innerWidth - width - 4);
-    const top = y + 18 + height > innerHeight ? y - height - 8 : y + 18;
-    Object.assign(this.box.style, { left: `${Math.max(left, 4)}px`, top: `${top}px` });
-  }
-  hide() {
-    this.box.hidden = true;
-  }
-};
-
-// src/figures/lens.ts
-var SHOWN2 = 14;
-var MODES = ["what it would say", "how likely it holds what follows"];
-var LensView = class {
-  constructor(host, data) {
-    this.host = host;
-    this.data = data;
-    this.stages = data.top.shape[0];
-    toolbar(host, choice("Colour", MODES, 0, (to) => {
-      this.mode = to;
-      this.grid.redraw();
-    }));
-    this.say = status(host);
-    const layers = Array.from({ length: this.stages }, (_, i) => this.stages - 1 - i);
-    this.grid = new GridView({
-      name: "What each layer would say after each token",
-      corner: "layer",
-      rows: layers.map(String),
-      columns: data.tokens,
-      shown: SHOWN2,
-      cell: (row, column) => this.cell(layers[row], column),
-      picked: () => this.show(),
-      hovered: (at, event) => this.hover(at && [layers[at[0]], at[1]], event)
-    }, 0, data.tokens.length - 1);
-    this.tooltip = new Tooltip(host);
-    const place = h("div", { class: "scroll" }, this.grid.element);
-    host.append(h("style", {}, grid_default + words_default + lens_default), h("div", { class: "lens" }, place, this.panel));
-    const redraw = () => void requestAnimationFrame(() => this.grid.redraw());
-    onTheme(redraw);
-    redraw();
-    this.show();
-  }
-  host;
-  data;
-  mode = 0;
-  grid;
-  panel = h("div", { class: "beside" });
-  say;
-  tooltip;
-  stages;
-  get state() {
-    const { layer, token } = this, { words, tokens, ranks } = this.data;
-    const cells = tokens.map((_, i) => words[this.likeliest(layer, i)]);
-    return { layer, token, likely: this.likely(layer, token), cells, rank: ranks.values[this.place(layer, token)] };
-  }
-  get layer() {
-    return this.stages - 1 - this.grid.row;
-  }
-  get token() {
-    return this.grid.column;
-  }
-  place(layer, token) {
-    return layer * this.data.tokens.length + token;
-  }
-  likeliest(layer, token) {
-    return this.data.top.values[this.place(layer, token) * this.data.top.shape[2]];
-  }
-  likely(layer, token) {
-    const { top, shares, words } = this.data, width = top.shape[2], from = this.place(layer, token) * width;
-    return Array.from({ length: width }, (_, i) => ({ word: words[top.values[from + i]], share: shares.values[from + i] }));
-  }
-  cell(layer, token) {
-    const [first] = this.likely(layer, token), held = Math.exp(this.data.logprobs.values[this.place(layer, token)]);
-    const share = this.mode ? held : first.share;
-    return {
-      text: first.word,
-      colour: shareTint(share, isDark(this.host)),
-      label: `after layer ${layer}, token ${token}: ${first.word} ${percent(first.share)}`
-    };
-  }
-  hover(at, event) {
-    if (!at || !event) return this.tooltip.hide();
-    const named = this.likely(...at).map(({ word, share }) => `${word} ${percent(share)}`);
-    this.tooltip.show(`layer ${at[0]}, after ${this.data.tokens[at[1]]}: ${named.join(", ")}`, event.clientX, event.clientY);
-  }
-  show() {
-    const { layer, token } = this, { tokens, words, targets, logprobs, ranks } = this.data;
-    const target = words[targets.values[token]], place = this.place(layer, token);
-    const what = token + 1 < tokens.length ? `${target}, which follows` : `${target}, the model's choice`;
-    const after = layer ? `After layer ${layer}` : "Before the first layer";
-    this.say(`${after}, at ${token} ${tokens[token]} — ${what}, has ${percent(Math.exp(logprobs.values[place]))}, number ${ranks.values[place]} in line`);
-    const caption = `${after}, after ${tokens[token]}`;
-    this.panel.replaceChildren(likelyTable(caption, this.likely(layer, token), target), this.path(token));
-  }
-  /** How likely each layer holds what follows: a line from below upwards. */
-  path(token) {
-    const rows = Array.from({ length: this.stages }, (_, i) => this.stages - 1 - i).map((layer) => {
-      const share = Math.exp(this.data.logprobs.values[this.place(layer, token)]);
-      return h("span", { class: layer === this.layer ? "picked" : null, style: `--share:${share.toFixed(4)}` });
-    });
-    const target = this.data.words[this.data.targets.values[token]];
-    const told = `How likely each layer holds ${target}, the last one on top`;
-    return h("figure", {}, h("figcaption", {}, told), h("div", { class: "path", role: "img", "aria-label": told }, ...rows));
-  }
-};
-function lens(host, figure) {
-  const view = new LensView(host, figure.data);
-  return () => view.state;
-}
-
-// src/figures/next.css
-var next_default = ".pellucid-figure .likely.next { max-width: 52em }\n.pellucid-figure .next .bars { width: 40% }\n.pellucid-figure tr.cut { opacity: .7 }\n";
-
-// src/figures/next.ts
-var TOP_P = Array.from({ length: 20 }, (_, i) => (i + 1) / 20);
-var NextTokens = class {
-  constructor(host, data) {
-    this.data = data;
-    this.heat = data.temperatures.indexOf(1);
-    this.list = tokenList(data.tokens, "After which token", data.position, { picked: () => this.show() });
-    toolbar(
-      host,
-      slider("Temperature", data.temperatures.map((t) => t.toFixed(1)), this.heat, (to) => {
-        this.heat = to;
-        this.show();
-      }),
-      slider("Top-p", TOP_P.map((p) => p === 1 ? "off" : p.toFixed(2)), this.nucleus, (to) => {
-        this.nucleus = to;
-        this.show();
-      })
-    );
-    this.say = status(host);
-    host.append(h("style", {}, words_default + next_default), this.list.element, this.table);
-    this.show();
-  }
-  data;
-  heat;
-  nucleus = TOP_P.length - 1;
-  list;
-  table = h("div", {});
-  say;
-  get state() {
-    const { top, logprobs, words, temperatures, tempered } = this.data;
-    const width = top.shape[1], from = this.list.at * width, temperature = temperatures[this.heat];
-    const total = tempered.values[this.list.at * temperatures.length + this.heat];
-    const model = Array.from(logprobs.values.subarray(from, from + width));
-    const heated = model.map((logprob) => Math.exp(logprob / temperature - total));
-    const topP = TOP_P[this.nucleus], { drawn, mass } = cut(heated, topP);
-    const rows = heated.map((share, i) => ({
-      word: words[top.values[from + i]],
-      model: Math.exp(model[i]),
-      share: drawn === null || i < drawn ? share / mass : 0
-    }));
-    const rest = Math.max(0, 1 - heated.reduce((sum, share) => sum + share, 0));
-    return { position: this.list.at, temperature, topP, rows, rest, drawn };
-  }
-  show() {
-    const state = this.state, { data } = this, came = data.actual.values[state.position];
-    const rows = state.rows.map((row, i) => line(row, i, i === came));
-    const head = h(
-      "tr",
-      {},
-      h("th", { class: "n" }, "rank"),
-      h("th", {}, "token"),
-      h("th", { class: "n" }, "the model's"),
-      h("th", { class: "n" }, "drawn with"),
-      h("td")
-    );
-    this.table.replaceChildren(h("table", { class: "likely next" }, h("thead", {}, head), h("tbody", {}, ...rows)));
-    this.say(this.told(state, rows.length));
-  }
-  told({ position, topP, rest, drawn }, listed) {
-    const after = `After ${position} ${this.data.tokens[position]}`;
-    const others = `all ${this.data.vocabulary - listed} others have ${percent(rest)}`;
-    if (topP === 1) return `${after}: every token may be drawn; ${others}.`;
-    if (drawn !== null) return `${after}: ${drawn} token${drawn === 1 ? "" : "s"} in the draw; ${others} before the cut.`;
-    return `${after}: these ${listed} and more are in the draw, how many is not known here; ${others} before the cut.`;
-  }
-};
-function cut(shares, topP) {
-  if (topP === 1) return { drawn: null, mass: 1 };
-  let mass = 0;
-  for (const [i, share] of shares.entries()) {
-    mass += share;
-    if (mass >= topP) return { drawn: i + 1, mass };
-  }
-  return { drawn: null, mass: topP };
-}
-function line({ word, model, share }, rank, came) {
-  return h(
-    "tr",
-    { class: came ? "picked" : share ? null : "cut", title: came ? "this one came" : null },
-    h("td", { class: "n" }, `${rank + 1}`),
-    h("td", {}, h("bdi", {}, word)),
-    h("td", { class: "n" }, percent(model)),
-    h("td", { class: "n" }, share ? percent(share) : "cut off"),
-    h("td", { class: "bars" }, h("span", { style: `width:${(100 * Math.min(share, 1)).toFixed(2)}%` }))
-  );
-}
-function next(host, figure) {
-  const view = new NextTokens(host, figure.data);
-  return () => view.state;
-}
-
-// src/figures/surprise.css
-var surprise_default = ".pellucid-figure .text-and-list { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }\n.pellucid-figure .tokens.text { flex: 1 1 30em; max-height: min(40em, 70vh) }\n.pellucid-figure .tokens.text [role=option] { margin: 0 1px 2px 0; background: none }\n.pellucid-figure .tokens.text [aria-selected=true] { box-shadow: 0 0 0 2px rgb(30 130 240) }\n.pellucid-figure .text-and-list .beside { flex: 0 1 21em; min-width: 15em }\n.pellucid-figure .text-and-list .bars { width: 7em }\n";
-
-// src/figures/surprise.ts
-var MOST_BITS = 16;
-var SurpriseView = class {
-  constructor(host, data) {
-    this.host = host;
-    this.data = data;
-    const first = data.tokens.length > 1 ? data.bits.values.indexOf(Math.max(...data.bits.values)) : 0;
-    this.list = tokenList(data.tokens, "The text", first, {
-      picked: () => {
-        this.hovered = null;
-        this.show();
-      },
-      hovered: (at) => {
-        this.hovered = at;
-        this.show();
-      }
-    });
-    this.list.element.classList.add("text");
-    this.say = status(host);
-    host.append(h("style", {}, words_default + surprise_default), h("div", { class: "text-and-list" }, this.list.element, this.panel));
-    requestAnimationFrame(() => this.tint());
-    onTheme(() => requestAnimationFrame(() => this.tint()));
-    this.show();
-  }
-  host;
-  data;
-  list;
-  panel = h("div", { class: "beside" });
-  say;
-  hovered = null;
-  get at() {
-    return this.hovered ?? this.list.at;
-  }
-  expected(at) {
-    const { expected, shares, words } = this.data, top = expected.shape[1];
-    if (!at) return [];
-    return Array.from({ length: top }, (_, i) => {
-      const place = (at - 1) * top + i;
-      return { word: words[expected.values[place]], share: shares.values[place] };
-    });
-  }
-  tint() {
-    const dark = isDark(this.host);
-    this.list.items.forEach((item, i) => {
-      item.style.background = signedTint(this.data.bits.values[i] / MOST_BITS, dark);
-    });
-  }
-  show() {
-    const { at, data } = this, word = data.tokens[at];
-    this.say(this.told(at));
-    const expected = this.expected(at);
-    this.panel.replaceChildren(...expected.length ? [likelyTable("What was expected here", expected, word)] : []);
-  }
-  told(at) {
-    const { tokens, bits, ranks, entropy, perplexity } = this.data;
-    if (!at) return `0 ${tokens[0]} — the first token: nothing is before it`;
-    const surprise2 = bits.values[at], whole = perplexity === null ? "" : `; of the text: perplexity ${perplexity.toFixed(1)}`;
-    return `${at} ${tokens[at]} — ${surprise2.toFixed(1)} bits of surprise (${percent(2 ** -surprise2)}), number ${ranks.values[at]} in line; ${entropy.values[at].toFixed(1)} bits were to be expected${whole}`;
-  }
-};
-function surprise(host, figure) {
-  const view = new SurpriseView(host, figure.data);
-  return () => ({ at: view.at, bits: [...figure.data.bits.values], expected: view.expected(view.at) });
-}
-
-// src/figures/why.css
-var why_default = '.pellucid-figure .why { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }\n.pellucid-figure .writers tr { cursor: pointer }\n.pellucid-figure .writers tbody tr:hover { background: rgb(128 128 128 / .15) }\n.pellucid-figure .writers [aria-selected=true] { background: rgb(30 130 240 / .2) }\n.pellucid-figure .signed { position: relative; width: 13em; padding-right: 0 }\n.pellucid-figure .signed::before { content: ""; position: absolute; left: 50%; top: 0; bottom: 0;\n  border-left: 1px solid rgb(128 128 128 / .6) }\n.pellucid-figure .signed span { position: absolute; top: .3em; height: .9em; border-radius: .15em }\n.pellucid-figure .signed .more { background: #d55e00 }\n.pellucid-figure .signed .less { background: #2f86e0 }\n.pellucid-figure .writers .n { white-space: nowrap }\n.pellucid-figure .why > div:first-child { flex: 1 1 34em }\n.pellucid-figure .why > div:last-child { flex: 1 1 24em; max-width: 30em }\n.pellucid-figure .why figure { margin: 0 0 1em }\n.pellucid-figure .why figcaption { font-weight: 600 }\n.pellucid-figure .sum { width: 100%; max-width: 30em; display: block }\n.pellucid-figure .sum line { stroke: rgb(128 128 128 / .6) }\n.pellucid-figure .sum polyline { fill: none; stroke: #2f86e0; stroke-width: 2 }\n.pellucid-figure .sum circle { fill: #2f86e0 }\n.pellucid-figure .sum text { fill: currentcolor; font-size: 12px; opacity: .8 }\n.pellucid-figure .pieces { line-height: 2; max-height: 14em; overflow: auto }\n.pellucid-figure .pieces bdi { display: inline-block; line-height: 1.5; padding: 0 .15em; border-radius: .2em; margin-right: 1px }\n.pellucid-figure .middle { text-align: center; padding-right: 0 }\n';
-
-// src/figures/why.ts
-var SHOWN3 = 20;
-var WIDTH = 420;
-var HEIGHT = 190;
-var WhyView = class {
-  constructor(host, data) {
-    this.host = host;
-    this.data = data;
-    this.most = Math.max(...data.writers.map(({ added }) => Math.abs(added)), 1e-9);
-    const lead = data.writers.findIndex(({ kind }) => kind === "head");
-    this.at = lead >= 0 && lead < SHOWN3 ? lead : 0;
-    host.append(h("style", {}, why_default), h("p", { class: "quiet" }, data.says));
-    this.say = status(host);
-    host.append(h("div", { class: "why" }, this.list, h("div", {}, this.line(), this.panel)));
-    this.list.addEventListener("click", (event) => this.pick(this.rowOf(event)));
-    this.list.addEventListener("keydown", (event) => this.key(event));
-    onTheme(() => requestAnimationFrame(() => this.show()));
-    requestAnimationFrame(() => this.show());
-    this.draw();
-  }
-  host;
-  data;
-  at = 0;
-  count = SHOWN3;
-  rows = [];
-  list = h("div", {});
-  panel = h("div", { class: "from" });
-  say;
-  most;
-  get state() {
-    const { writers, cumulative } = this.data;
-    const bars = writers.slice(0, this.count).map(({ name, added }) => ({ name, added, width: Math.abs(added) / this.most }));
-    return { picked: writers[this.at].name, bars, sources: this.sources(), line: [...cumulative] };
-  }
-  /** What the picked head adds, by the token that it took it from; null where it is no head. */
-  sources() {
-    const { layer, head } = this.data.writers[this.at], { values, shape } = this.data.sources;
-    if (layer === null || head === null) return null;
-    const [, heads, tokens] = shape, from = (layer * heads + head) * tokens;
-    return Array.from(values.subarray(from, from + tokens));
-  }
-  draw() {
-    const names = ["layer", "writer", "adds", "takes | adds", "logit without", "prob. without"];
-    const head = h("tr", {}, ...names.map((name, i) => h("th", { class: i === 1 ? null : i === 3 ? "middle" : "n" }, name)));
-    this.rows = this.data.writers.slice(0, this.count).map((writer, i) => this.row(writer, i));
-    const more = h(
-      "button",
-      { type: "button", click: () => this.more() },
-      `${Math.min(SHOWN3, this.data.writers.length - this.count)} more`
-    );
-    this.list.replaceChildren(
-      h(
-        "table",
-        { class: "writers", role: "grid", "aria-label": "Writers of the logit" },
-        h("thead", {}, head),
-        h("tbody", {}, ...this.rows)
-      ),
-      ...this.count < this.data.writers.length ? [more] : []
-    );
-    this.show();
-  }
-  more() {
-    this.count = Math.min(this.count + SHOWN3, this.data.writers.length);
-    this.draw();
-    this.rows[this.count - SHOWN3]?.focus();
-  }
-  row({ layer, kind, head, added, logit, prob }, i) {
-    const part = head === null ? kind : `${kind} ${head}`, share = 50 * Math.abs(added) / this.most;
-    const bar = h("span", {
-      class: added < 0 ? "less" : "more",
-      style: `width:${share.toFixed(2)}%;${added < 0 ? "right" : "left"}:50%`
-    });
-    const cells = [
-      `${layer ?? ""}`,
-      part,
-      signed(added),
-      bar,
-      logit === null ? "" : logit.toFixed(2),
-      prob === null ? "" : percent(prob)
-    ];
-    return h(
-      "tr",
-      { tabindex: i === this.at ? 0 : -1, "aria-selected": `${i === this.at}` },
-      ...cells.map((cell, n) => h("td", { class: n === 3 ? "signed" : n === 1 ? null : "n" }, cell))
-    );
-  }
-  rowOf(event) {
-    return this.rows.indexOf(event.target.closest("tbody tr"));
-  }
-  key(event) {
-    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
-    if (!step || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    this.pick(Math.min(Math.max(this.at + step, 0), this.rows.length - 1));
-  }
-  pick(at) {
-    if (at < 0) return;
-    this.mark(false);
-    this.at = at;
-    this.mark(true);
-    this.rows[at].focus();
-    this.show();
-  }
-  mark(on) {
-    this.rows[this.at].setAttribute("aria-selected", `${on}`);
-    this.rows[this.at].setAttribute("tabindex", on ? "0" : "-1");
-  }
-  show() {
-    const writer = this.data.writers[this.at], sources = this.sources();
-    this.say(this.told(writer));
-    this.panel.replaceChildren(...sources ? this.taken(writer, sources) : [h("p", { class: "quiet" }, "Pick a head to see from which tokens it took what it adds.")]);
-  }
-  taken({ layer, head, added }, sources) {
-    const most = Math.max(...sources.map(Math.abs), 1e-9), dark = isDark(this.host);
-    const pieces = this.data.tokens.map((token, i) => {
-      const made2 = h("bdi", { title: `${i}: ${signed(sources[i])}` }, token);
-      made2.style.background = signedTint(sources[i] / most, dark);
-      return made2;
-    });
-    const order = [...sources.keys()].sort((a, b) => Math.abs(sources[b]) - Math.abs(sources[a])).slice(0, 3);
-    const named = order.map((i) => `${i} ${this.data.tokens[i]} ${signed(sources[i])}`);
-    return [
-      h("p", {}, `Head ${head} of layer ${layer} took its ${signed(added)} from: ${named.join(", ")}`),
-      h("div", { class: "pieces", tabindex: 0, role: "group", "aria-label": "By token" }, ...pieces)
-    ];
-  }
-  told({ name, added, logit, prob }) {
-    const then = logit === null || prob === null ? "not silenced here" : `silenced in this row, the logit goes from ${this.data.whole.toFixed(2)} to ${logit.toFixed(2)} and the probability from ${percent(this.data.prob)} to ${percent(prob)}`;
-    return `${name} adds ${signed(added)} of ${this.data.logit.toFixed(2)} — ${then}`;
-  }
-  /** The sum after each layer. */
-  line() {
-    const { cumulative } = this.data, low = Math.min(0, ...cumulative), high = Math.max(0, ...cumulative);
-    const x = (i) => 34 + (WIDTH - 44) * i / Math.max(1, cumulative.length - 1);
-    const y = (value) => 10 + (HEIGHT - 34) * (high - value) / (high - low || 1);
-    const points = cumulative.map((value, i) => `${x(i).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-    const text = (at, value, words, anchor = "end") => svg("text", { x: at, y: value + 4, "text-anchor": anchor }, words);
-    const last = cumulative.length - 1;
-    const drawing = svg(
-      "svg",
-      {
-        class: "sum",
-        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
-        role: "img",
-        "aria-label": `The logit layer by layer: ${cumulative.map((v) => v.toFixed(1)).join(", ")}`
-      },
-      svg("line", { x1: 34, x2: WIDTH - 10, y1: y(0), y2: y(0) }),
-      svg("polyline", { points }),
-      ...cumulative.map((value, i) => svg("circle", { cx: x(i), cy: y(value), r: 2.4 }, svg("title", {}, `after ${i}: ${value.toFixed(2)}`))),
-      text(28, y(0), "0"),
-      text(28, y(cumulative[last]), cumulative[last].toFixed(1)),
-      text(x(0), HEIGHT - 10, "0", "middle"),
-      text(x(last), HEIGHT - 10, `${last}`, "middle"),
-      text((x(0) + x(last)) / 2, HEIGHT - 10, "layers that have written", "middle")
-    );
-    return h("figure", {}, h("figcaption", {}, "The logit, summed layer by layer"), drawing);
-  }
-};
-function signed(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
-}
-function why(host, figure) {
-  const view = new WhyView(host, figure.data);
-  return () => view.state;
-}
-
-// src/figures/index.ts
-var figures = {
-  "attention-head": attentionHead,
-  ablation,
-  lens,
-  next,
-  surprise,
-  why
-};
-
-// src/figure.css
-var figure_default = "/* Tints over the page's own background, under its own text colour, as in look/html.py. */\n.pellucid-figure { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 0 auto 2.5em;\n  text-align: left; position: relative }\n.pellucid-figure h2 { font-size: 1.35em; font-weight: 650; line-height: 1.25; margin: 0 0 .15em }\n.pellucid-figure p { margin: .3em 0 }\n.pellucid-figure .hint { opacity: .8; margin: 0 0 .8em; max-width: 62em }\n.pellucid-figure .quiet { opacity: .75 }\n.pellucid-figure bdi, .pellucid-figure code { font: 14px/1.5 ui-monospace, Menlo, Consolas, monospace;\n  white-space: pre }\n.pellucid-figure .toolbar { display: flex; flex-wrap: wrap; align-items: center; gap: .4em 1.2em;\n  margin: 0 0 .7em; min-height: 2em }\n.pellucid-figure .slider { display: inline-flex; align-items: center; gap: .5em }\n.pellucid-figure .slider output { min-width: 1.6em; font-variant-numeric: tabular-nums; font-weight: 600 }\n.pellucid-figure .slider input { width: 12em; margin: 0; accent-color: #0072b2 }\n.pellucid-figure button, .pellucid-figure select { font: inherit; color: inherit;\n  background: rgb(128 128 128 / .14); border: 1px solid rgb(128 128 128 / .45); border-radius: .35em;\n  padding: .1em .6em; cursor: pointer }\n.pellucid-figure select option { color: CanvasText; background: Canvas }\n.pellucid-figure button:hover, .pellucid-figure select:hover { background: rgb(128 128 128 / .28) }\n.pellucid-figure input[type=checkbox] { accent-color: #0072b2; margin: 0 }\n.pellucid-figure :focus-visible { outline: 3px solid #e69f00; outline-offset: 1px; border-radius: .2em }\n.pellucid-figure .status { min-height: 1.5em; font-variant-numeric: tabular-nums }\n.pellucid-figure canvas { display: block }\n.pellucid-figure table { border-collapse: collapse; font-variant-numeric: tabular-nums }\n.pellucid-figure th, .pellucid-figure td { padding: .1em 1em .1em 0; text-align: left; font-weight: 400 }\n.pellucid-figure th { opacity: .75; border-bottom: 1px solid rgb(128 128 128 / .5) }\n.pellucid-figure .n { text-align: right }\n.pellucid-figure .tooltip { position: fixed; z-index: 9; pointer-events: none; max-width: 32em;\n  padding: .25em .6em; border-radius: .35em; color: CanvasText; background: Canvas;\n  border: 1px solid rgb(128 128 128 / .6); box-shadow: 0 2px 8px rgb(0 0 0 / .2);\n  font-variant-numeric: tabular-nums }\n.pellucid-figure .tokens { line-height: 2; overflow-wrap: anywhere; max-height: 12em; overflow: auto;\n  padding: 3px }\n.pellucid-figure .tokens [role=option] { display: inline-block; line-height: 1.5; padding: 0 .2em;\n  margin: 0 1px; border-radius: .25em; background: rgb(128 128 128 / .12); cursor: pointer }\n.pellucid-figure .tokens [role=option]:hover { background: rgb(128 128 128 / .3) }\n.pellucid-figure .tokens [aria-selected=true] { background: rgb(30 130 240 / .35);\n  box-shadow: inset 0 -2px rgb(30 130 240) }\n.pellucid-figure .wrong { padding: .6em 1em; border-left: 4px solid #d55e00;\n  background: rgb(213 94 0 / .12) }\n.pellucid-figure .heads { display: inline-flex; flex-wrap: wrap; gap: .25em; align-items: center }\n.pellucid-figure .heads button { min-width: 2.2em; border-bottom: 4px solid var(--head) }\n.pellucid-figure .heads button[aria-pressed=false] { opacity: .6; border-bottom-color: transparent }\n.pellucid-figure .names { display: flex; gap: 340px }\n.pellucid-figure .names span { width: 12em; opacity: .75 }\n.pellucid-figure .names span:first-child { text-align: right }\n.pellucid-figure .scroll { display: flex; align-items: flex-start; max-height: 34em; overflow: auto }\n.pellucid-figure .tokens.column, .pellucid-figure .column { width: 12em; flex: none; max-height: none;\n  overflow: visible; padding: 0; line-height: 24px }\n.pellucid-figure .tokens.column [role=option], .pellucid-figure .seen div { display: block;\n  height: 24px; line-height: 24px; margin: 0; padding: 0 .5em; overflow: hidden; text-overflow: ellipsis;\n  white-space: nowrap; background: none }\n.pellucid-figure .tokens.column [role=option] { text-align: right }\n.pellucid-figure .tokens.column [role=option]:hover { background: rgb(128 128 128 / .2) }\n.pellucid-figure .tokens.column [aria-selected=true] { background: rgb(30 130 240 / .3) }\n.pellucid-figure .seen div { background: rgb(30 130 240 / calc(.5 * var(--taken, 0))) }\n.pellucid-figure .scroll svg { flex: none; display: block }\n";
-
-// src/frame.ts
-function frame(host, figure) {
-  const id = unique("title");
-  const inner = h("div", { class: "drawing" });
-  const outer = h(
-    "section",
-    { class: "pellucid-figure", "aria-labelledby": id, dir: "ltr" },
-    h("style", {}, figure_default),
-    h("h2", { id }, figure.title),
-    h("p", { class: "hint" }, figure.hint),
-    inner
-  );
-  host.append(outer);
-  return { outer, inner };
-}
-
-// src/main.ts
-function draw(host, figure) {
-  const { outer, inner } = frame(host, figure);
-  const drawing = figures[figure.kind];
-  if (!drawing) throw new Error(`no figure of kind ${figure.kind}`);
-  return Object.assign(outer, { state: drawing(inner, figure) });
-}
-async function openPage() {
-  const host = document.querySelector("main");
-  try {
-    const sent = JSON.parse(document.getElementById("figures").textContent);
-    const buffers = await Promise.all([...document.querySelectorAll("script.array")].map(inflated));
-    for (const figure of resolved(sent.figures, buffers)) draw(host, figure);
-    document.documentElement.dataset.drawn = "";
-  } catch (error) {
-    host.append(h("p", { class: "wrong", role: "alert" }, `This page cannot be drawn: ${error}`));
-    throw error;
-  }
-}
-async function inflated(script) {
-  const text = atob(script.textContent);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
-}
-function render({ model, el }) {
-  const buffers = model.get("buffers").map((view) => view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-  draw(el, resolved(model.get("figure"), buffers));
-}
-var main_default = { render };
-export {
-  main_default as default,
-  draw,
-  openPage
-};
+function Ke(l,e,t){for(let[r,i]of Object.entries(e))typeof i=="function"?l.addEventListener(r,i):i===!0?l.setAttribute(r,""):i!==!1&&i!==null&&i!==void 0&&l.setAttribute(r,`${i}`);l.append(...t)}function a(l,e={},...t){let r=document.createElement(l);return Ke(r,e,t),r}function m(l,e={},...t){let r=document.createElementNS("http://www.w3.org/2000/svg",l);return Ke(r,e,t),r}var je=0;function We(l){return je+=1,`pellucid-${l}-${je}`}var Bt={float32:Float32Array,float64:Float64Array,int8:Int8Array,int16:Int16Array,int32:Int32Array,uint8:Uint8Array,uint16:Uint16Array,uint32:Uint32Array};function de(l,e){let t=new Map,r=(n,s,o)=>{let d=t.get(n)??{values:new Bt[s](e[n]),shape:o};return t.set(n,d),d},i=n=>{if(Array.isArray(n))return n.map(i);if(n===null||typeof n!="object")return n;let s=n;return"$array"in s?r(s.$array,s.dtype,s.shape):Object.fromEntries(Object.entries(s).map(([o,d])=>[o,i(d)]))};return i(l)}var Ut=64<<20,L=class{constructor(e){this.data=e;this.tokens=e.tokens,this.rows=e.tokens.length,this.layers=e.layers.map(t=>t.layer),this.heads=e.heads,this.dim=e.layers[0]?.q.high.shape[2]??0}data;tokens;rows;layers;heads;dim;unpacked=new Map;kept=0;q(e,t){return this.plane("q",e,t)}k(e,t){return this.plane("k",e,this.data.groups[t])}first(e,t){let r=this.data.layers[e].window;return r?Math.max(0,t-r+1):0}scores(e,t,r,i,n,s){let{scale:o,softcap:d}=this.data,{dim:c}=this,h=this.k(e,t),u=this.q(e,t).subarray(r*c,(r+1)*c);for(let p=i,f=i*c;p<=n;p++,f+=c){let b=Vt(u,h,f,c)*o;s[p]=d?Math.tanh(b/d)*d:b}}pattern(e,t,r,i){let n=this.first(e,r);this.scores(e,t,r,n,r,i);let s=-1/0,o=0;for(let d=n;d<=r;d++)s=Math.max(s,i[d]);for(let d=n;d<=r;d++)o+=i[d]=Math.exp(i[d]-s);for(let d=n;d<=r;d++)i[d]/=o;return i.fill(0,0,n),s+Math.log(o)}plane(e,t,r){let i=`${e} ${t} ${r}`,n=this.unpacked.get(i);if(n)return n;let s=Xt(this.data.layers[t][e],r);for(;this.kept>Ut;)this.drop();return this.unpacked.set(i,s),this.kept+=s.byteLength,s}drop(){let[e,t]=this.unpacked.entries().next().value;this.unpacked.delete(e),this.kept-=t.byteLength}};function Vt(l,e,t,r){let i=0,n=0,s=0,o=0,d=0;for(;d+3<r;d+=4)i+=l[d]*e[t+d],n+=l[d+1]*e[t+d+1],s+=l[d+2]*e[t+d+2],o+=l[d+3]*e[t+d+3];for(;d<r;d++)i+=l[d]*e[t+d];return i+n+(s+o)}function Xt({bits:l,offsets:e,steps:t,high:r,low:i},n){let[,s,o]=r.shape,d=new Float32Array(s*o),c=n*s*o,h=e.values.subarray(n*o),u=t.values.subarray(n*o);for(let p=0,f=0;p<s;p++)for(let b=0;b<o;b++,f++){let g=c+f,k=l===16?i.values[g]:i.values[g>>1]>>((g&1)<<2)&15;d[f]=h[b]+u[b]*((r.values[g]<<l-8)+k)}return d}function v(l){let[e,t,r]=(getComputedStyle(l).color.match(/[\d.]+/g)??["0","0","0"]).map(Number);return .299*e+.587*t+.114*r>128}function w(l){matchMedia("(prefers-color-scheme: dark)").addEventListener("change",l)}var Yt=([l,e,t],r)=>`rgb(${l} ${e} ${t} / ${r.toFixed(3)})`,Ue={light:{share:[8,64,160],more:[176,68,0],less:[8,64,160]},dark:{share:[150,205,255],more:[255,176,96],less:[150,205,255]}};function Zt(l){return Ue[l?"dark":"light"].share}function he(l){return Math.sqrt(Math.min(Math.max(l,0),1))}function F(l,e){let{more:t,less:r}=Ue[e?"dark":"light"];return Yt(l<0?r:t,Math.min(Math.abs(l),1))}var Be=["#0072b2","#d55e00","#009e73","#cc79a7","#e69f00","#56b4e9","#999933","#aa4499","#888888"];function H(l){return Be[l%Be.length]}function W(l,e,t){let r=new ImageData(e,l.length/e),{data:i}=r,[n,s,o]=Zt(t);for(let d=0,c=0;d<l.length;d++,c+=4)i[c]=n,i[c+1]=s,i[c+2]=o,i[c+3]=Math.round(255*he(l[d]));return r}function M(l,...e){l.append(a("div",{class:"toolbar",role:"group","aria-label":"Controls"},...e))}function y(l){let e=a("p",{class:"status",role:"status"});return l.append(e),t=>{e.textContent!==t&&(e.textContent=t)}}function N(l,e,t,r){let i=e.map((s,o)=>a("option",{value:o,selected:o===t},s)),n=a("select",{change:()=>r(n.selectedIndex)},...i);return a("label",{},`${l} `,n)}function D(l,e,t,r){let i=a("output",{},e[t]??""),n=a("input",{type:"range",min:0,max:e.length-1,value:t,"aria-label":l,"aria-valuetext":e[t],input:()=>o(Number(n.value))}),s=c=>{n.value=`${c}`,i.textContent=e[c]??"",n.setAttribute("aria-valuetext",e[c]??"")},o=c=>{s(c),r(c)},d=a("span",{class:"slider"},`${l} `,i,n);return Object.defineProperty(d,"value",{get:()=>Number(n.value),set:s})}function Ve(l,e,t){let r=a("input",{type:"checkbox",change:()=>t(r.checked)});return r.checked=e,a("label",{},r,` ${l}`)}function E(l,e,t){return a("button",{type:"button","aria-label":t,title:t,click:e},l)}var Qt=8,G=class{constructor(e){this.tokens=e}tokens;caption=a("caption");body=a("tbody");element=a("table",{class:"strongest"},this.caption,this.body);show(e,t,r){this.caption.replaceChildren(`Token ${e} `,a("bdi",{},this.tokens[e])," looks at"),this.body.replaceChildren(...q(t).slice(0,Qt).map(i=>a("tr",{class:i===r?"picked":null},a("td",{class:"n"},`${i}`),a("td",{},a("bdi",{},this.tokens[i])),a("td",{class:"n"},P(t[i])))))}};function q(l){return[...l.keys()].filter(t=>l[t]>0).sort((t,r)=>l[r]-l[t])}function P(l){return l>0&&l<5e-5?"< 0.01 %":`${(100*l).toFixed(2)} %`}var Jt={ArrowLeft:-1,ArrowUp:-1,ArrowRight:1,ArrowDown:1};function $(l,e,t,r){let i=t,n=l.map((h,u)=>a("span",{role:"option",tabindex:u===i?0:-1,"aria-selected":`${u===i}`,"aria-label":`${u} ${h}`},a("bdi",{},h))),s=h=>{n[i]?.setAttribute("aria-selected","false"),n[i]?.setAttribute("tabindex","-1"),i=h,n[i]?.setAttribute("aria-selected","true"),n[i]?.setAttribute("tabindex","0")},o=h=>{s(h),n[h]?.focus(),r.picked(h)},d=a("div",{class:"tokens",role:"listbox","aria-label":e},...n),c=h=>n.indexOf(h.target.closest("[role=option]"));return d.addEventListener("click",h=>c(h)>=0&&o(c(h))),d.addEventListener("pointerover",h=>c(h)>=0&&r.hovered?.(c(h))),d.addEventListener("pointerleave",()=>r.hovered?.(null)),d.addEventListener("keydown",h=>{let u=Jt[h.key],p={Home:0,End:n.length-1},f=u===void 0?p[h.key]:i+u;f===void 0||h.ctrlKey||h.altKey||h.metaKey||(h.preventDefault(),o(Math.min(Math.max(f,0),n.length-1)))}),requestAnimationFrame(()=>d.scrollTop=(n[i]?.offsetTop??0)-d.clientHeight/2),Object.defineProperty({element:d,items:n,at:i},"at",{get:()=>i,set:s})}var ce=22,Q=420,er=.005,ue=class{layer=0;chosen;hovered=null;first=!0;attention;lines=m("g");left;right;list;say;links=[];constructor(e,t){this.attention=new L(t),this.chosen=new Set(t.heads.length>1?t.heads.keys():[0]);let{tokens:r}=t;this.left=$(r,"Tokens that look",r.length-1,{picked:()=>this.show(),hovered:i=>this.hover(i)}),this.right=r.map(i=>a("div",{},a("bdi",{},i))),this.list=new G(r),this.controls(e),this.columns(e),this.say=y(e),this.show()}get state(){let{layers:e,heads:t}=this.attention;return{layer:e[this.layer],row:this.row,heads:[...this.chosen].map(r=>t[r]),links:this.links.map(r=>({...r,head:t[r.head]}))}}get row(){return this.hovered??this.left.at}hover(e){this.hovered=e,this.show()}controls(e){let{layers:t,heads:r}=this.attention,i=D("Layer",t.map(String),0,d=>{this.layer=d,this.show()}),n=r.map((d,c)=>this.toggle(`${d}`,c)),s=a("span",{class:"heads",role:"group","aria-label":"Heads"},"Heads ",...n),o=Ve("links to the first token",!0,d=>{this.first=d,this.show()});M(e,i,s,o)}toggle(e,t){let r=a("button",{type:"button","aria-pressed":"true","aria-label":`Head ${e}`,style:`--head:${H(t)}`,title:"click: show or hide; double click: this head alone",click:()=>this.choose(r,this.chosen.has(t)?"without":"with",t),dblclick:()=>this.choose(r,"alone",t)},e);return r}choose(e,t,r){t==="with"?this.chosen.add(r):t==="without"?this.chosen.delete(r):this.chosen=new Set([r]),[...e.parentElement.children].forEach((i,n)=>i.setAttribute("aria-pressed",`${this.chosen.has(n)}`)),this.show()}columns(e){let t=this.attention.rows*ce,r=m("svg",{width:Q,height:t,"aria-hidden":"true"},this.lines);this.left.element.classList.add("column");let i=a("div",{class:"column seen","aria-hidden":"true"},...this.right),n=a("div",{class:"names"},a("span",{},"this token"),a("span",{},"looks at")),s=a("div",{class:"scroll"},this.left.element,r,i),o=a("div",{class:"beside"},this.list.element);e.append(a("div",{class:"columns-and-list"},a("div",{},n,s),o)),requestAnimationFrame(()=>s.scrollTop=this.left.at*ce)}show(){let{row:e}=this;this.links=[...this.chosen].sort((s,o)=>s-o).flatMap(s=>this.of(s,e)),this.lines.replaceChildren(...this.links.map(s=>this.line(s)));let t=new Float32Array(this.attention.rows);for(let{to:s,weight:o}of this.links)t[s]+=o/this.chosen.size;this.right.forEach((s,o)=>{s.style.setProperty("--taken",`${Math.sqrt(t[o])}`)}),this.list.show(e,t);let[r]=q(t),i=this.chosen.size===1?"its head":`${this.chosen.size} heads on average`,n=r===void 0?"nothing":`${r} ${this.attention.tokens[r]} ${P(t[r])}`;this.say(`Layer ${this.attention.layers[this.layer]}: ${e} ${this.attention.tokens[e]} looks most at ${n}, ${i}`)}of(e,t){let r=new Float32Array(this.attention.rows);return this.attention.pattern(this.layer,e,t,r),Array.from(r,(n,s)=>({head:e,from:t,to:s,weight:n})).filter(({to:n,weight:s})=>s>=er&&(this.first||n>0))}line({head:e,from:t,to:r,weight:i}){let n=s=>(s+.5)*ce;return m("path",{d:`M0 ${n(t)} C${Q/2} ${n(t)} ${Q/2} ${n(r)} ${Q} ${n(r)}`,stroke:H(e),"stroke-width":1+5*i,"stroke-opacity":Math.sqrt(i),fill:"none"})}};function Xe(l,e){let t=new ue(l,e.data);return()=>t.state}var J=class{constructor(e,t,r,i){this.height=r;this.paint=i;this.canvas=a("canvas",{role:"img","aria-label":t}),e.append(this.canvas),new ResizeObserver(()=>this.redraw()).observe(e),w(()=>this.redraw())}height;paint;canvas;asked=!1;redraw(){this.asked||(this.asked=!0,requestAnimationFrame(()=>{this.asked=!1,this.now()}))}now(){let e=this.canvas.parentElement?.clientWidth??0;if(!e)return;let t=this.height(e),r=devicePixelRatio||1,i=Math.round(e*r),n=Math.round(t*r);(this.canvas.width!==i||this.canvas.height!==n)&&(Object.assign(this.canvas,{width:i,height:n}),Object.assign(this.canvas.style,{width:`${e}px`,height:`${t}px`}));let s=this.canvas.getContext("2d");s.setTransform(r,0,0,r,0,0),s.clearRect(0,0,e,t),this.paint(s,e,t)}};var A=256,tr=512,ee=class{constructor(e,t,r){this.attention=e;this.layer=t;this.head=r;let{rows:i}=e;this.level=Math.max(0,Math.ceil(Math.log2(i/tr))),this.size=Math.ceil(i/2**this.level),this.overview=new Float32Array(this.size**2),this.given=new Uint16Array(this.size),this.sums=new Float64Array(i).fill(NaN),this.out=new Float32Array(i)}attention;layer;head;level;size;overview;given;sums;out;*survey(){for(let e=64;e;e>>=1)for(let t=e-1;t<this.attention.rows;t+=e)Number.isNaN(this.sums[t])&&(this.pool(t),yield)}*tile(e,t,r,i){let{attention:n,layer:s,head:o}=this,d=A<<e,c=Math.min((t+1)*d,n.rows);i.fill(0);for(let h=t*d;h<c;h++){let u=Math.max(r*d,n.first(s,h)),p=Math.min((r+1)*d-1,h);if(u>p)continue;let f=this.sum(h),b=(h-t*d>>e)*A;n.scores(s,o,h,u,p,this.out);for(let g=u;g<=p;g++){let k=b+(g-r*d>>e),T=Math.exp(this.out[g]-f);T>i[k]&&(i[k]=T)}yield}}row(e){return this.attention.pattern(this.layer,this.head,e,this.out),this.out.slice(0,e+1)}sum(e){return Number.isNaN(this.sums[e])&&this.pool(e),this.sums[e]}pool(e){let{level:t,size:r,out:i}=this,n=e>>t;this.sums[e]=this.attention.pattern(this.layer,this.head,e,i),this.given[n]+=1;for(let s=0;s<=e;s++){let o=n*r+(s>>t);i[s]>this.overview[o]&&(this.overview[o]=i[s])}}};function te(l){let e=0,t=()=>{let r=performance.now()+10;for(;performance.now()<r;)if(l.next().done)return;e=setTimeout(t,0)};return e=setTimeout(t,0),()=>clearTimeout(e)}var rr=160,ir=80,re=class{constructor(e,t){this.pyramid=e;this.changed=t;this.whole=a("canvas",{width:e.size,height:e.size}),this.run()}pyramid;changed;tiles=new Map;whole;wanted=[];surveyed=!1;running=!1;stop=()=>{};dark=!1;get complete(){return this.surveyed&&!this.running}close(){this.stop()}paint(e,t,r){r!==this.dark&&this.recolour(r);let{scale:i,left:n,top:s}=t,{level:o,size:d}=this.pyramid;e.imageSmoothingEnabled=!1;let c=this.inView(t),h=c.map(u=>this.tiles.get(Ye(u)));if(!c.length||h.includes(void 0)){let u=d*i*2**o;e.drawImage(this.whole,-n*i,-s*i,u,u)}c.forEach(({level:u,down:p,across:f},b)=>{if(!h[b])return;let g=(A<<u)*i,k=f*g-n*i,T=p*g-s*i;e.clearRect(k,T,g,g),e.drawImage(h[b],k,T,g,g)}),this.wanted=c.filter((u,p)=>!h[p]),this.wanted.length&&!this.running&&this.run()}inView({scale:e,left:t,top:r,extent:i}){let n=Math.max(0,Math.ceil(-Math.log2(e*(devicePixelRatio||1))));if(n>=this.pyramid.level)return[];let s=A<<n,o=i/e,d=[],c=Math.ceil((this.pyramid.size<<this.pyramid.level)/s)-1;for(let u=Math.floor(r/s);u<=Math.min((r+o)/s,c);u++)for(let p=Math.floor(t/s);p<=Math.min((t+o)/s,u);p++)d.push({level:n,down:u,across:p});let h=({down:u,across:p})=>Math.hypot((u+.5)*s-r-o/2,(p+.5)*s-t-o/2);return d.sort((u,p)=>h(u)-h(p))}run(){this.running=!0,this.stop=te(this.work())}*work(){this.surveyed||(yield*this.survey());for(let e=this.wanted.shift();e;e=this.wanted.shift()){let t=new Float32Array(A*A);yield*this.pyramid.tile(e.level,e.down,e.across,t),this.keep(Ye(e),t)}this.running=!1,this.changed()}*survey(){let e=performance.now();for(let t of this.pyramid.survey())performance.now()-e>ir&&(this.show(),e=performance.now()),yield;this.surveyed=!0,this.show()}keep(e,t){let r=a("canvas",{width:A,height:A});r.getContext("2d").putImageData(W(t,A,this.dark),0,0),this.tiles.size>=rr&&this.tiles.delete(this.tiles.keys().next().value),this.tiles.set(e,r),this.changed()}show(){let{size:e,overview:t,given:r}=this.pyramid,i=t.slice();for(let s=e-2;s>=0;s--)r[s]||i.copyWithin(s*e,(s+1)*e,(s+1)*e+s+1);let n=W(i,e,this.dark);this.whole.getContext("2d").putImageData(n,0,0),this.changed()}recolour(e){this.dark=e,this.tiles.clear(),this.show()}};function Ye({level:l,down:e,across:t}){return`${l} ${e} ${t}`}var nr=[.01,.1,.5,1];function Ze(){let l=nr.map(e=>a("span",{style:`left:${100*he(e)}%`},`${100*e} %`));return a("div",{class:"legend",role:"img","aria-label":"More ink is a larger share of attention"},a("div",{class:"ink"}),a("div",{class:"marks","aria-hidden":"true"},...l))}var S=class{box=a("div",{class:"tooltip","aria-hidden":"true"});constructor(e){this.box.hidden=!0,e.append(this.box)}show(e,t,r){this.box.textContent=e,this.box.hidden=!1;let{width:i,height:n}=this.box.getBoundingClientRect(),s=Math.min(t+14,innerWidth-i-4),o=r+18+n>innerHeight?r-n-8:r+18;Object.assign(this.box.style,{left:`${Math.max(s,4)}px`,top:`${o}px`})}hide(){this.box.hidden=!0}};var I=112,R=84,sr=40,ar=8,or=560,Qe=14,ie=40,_=class{constructor(e,t,r=0,i=0){this.attention=t;this.layer=r;this.head=i;this.row=t.rows-1,this.place=a("div",{class:"matrix",tabindex:0,role:"application","aria-label":"Attention matrix. Arrow keys move from cell to cell, with shift ten at once; plus and minus zoom; zero shows all.",keydown:o=>this.pressed(o)});let n=[E("+",()=>this.zoom(1.6),"Zoom in"),E("−",()=>this.zoom(1/1.6),"Zoom out"),E("all",()=>this.fit(),"Show all")];this.list=new G(t.tokens);let s=a("div",{class:"beside"},a("div",{class:"zoom"},...n,Ze()),this.list.element);e.append(a("div",{class:"matrix-and-list"},this.place,s)),this.say=y(e),this.tooltip=new S(e),this.surface=new J(this.place,"",o=>this.measure(o),o=>this.paint(o)),this.surface.canvas.setAttribute("aria-hidden","true"),this.surface.canvas.removeAttribute("role"),this.pointer(),this.show(r,i)}attention;layer;head;heatmap;row;column=0;weights;scale=0;left=0;top=0;extent=0;surface;place;list;tooltip;say;show(e,t){[this.layer,this.head]=[e,t],this.heatmap?.close(),this.heatmap=new re(new ee(this.attention,e,t),()=>this.surface.redraw()),this.to(this.row,q(this.heatmap.pyramid.row(this.row))[0])}get state(){let{attention:e,row:t,column:r,scale:i,left:n,top:s}=this;return{layer:e.layers[this.layer],head:e.heads[this.head],row:t,column:r,scale:i,left:n,top:s,weight:this.weights[r]??0,complete:this.heatmap.complete,place:[I,R,this.extent]}}get least(){return this.extent/this.attention.rows}measure(e){let t=Math.min(e-I-sr,or),r=this.scale<=this.least;return this.extent=Math.max(t,1),r&&(this.scale=Math.min(this.least,ie)),Math.min(this.extent,this.attention.rows*this.scale)+R+ar}fit(){this.scale=Math.min(this.least,ie),this.move(0,0)}zoom(e,t=this.extent/2,r=this.extent/2){let i=Math.min(Math.max(this.scale*e,Math.min(this.least,ie)),ie),n=this.left+t/this.scale-t/i,s=this.top+r/this.scale-r/i;this.scale=i,this.move(n,s)}move(e,t){let r=Math.max(0,this.attention.rows-this.extent/this.scale);this.left=Math.min(Math.max(e,0),r),this.top=Math.min(Math.max(t,0),r),this.surface.redraw()}to(e,t){let r=this.attention.rows-1;this.row=Math.min(Math.max(e,0),r),this.column=Math.min(Math.max(t,0),this.row),this.weights=this.heatmap.pyramid.row(this.row),this.tell(),this.surface.redraw()}follow(){let e=this.extent/this.scale,t=(r,i)=>Math.min(Math.max(i,r+1-e),r);this.move(t(this.column,this.left),t(this.row,this.top))}tell(){let{layers:e,heads:t}=this.attention;this.list.show(this.row,this.weights,this.column),this.say(`Layer ${e[this.layer]}, head ${t[this.head]}: ${this.cell(this.row,this.column,this.weights)}`)}cell(e,t,r){let{tokens:i}=this.attention;return`${e} ${i[e]} → ${t} ${i[t]}  ${P(r[t])}`}pressed(e){let t=e.shiftKey?10:1,{row:r,column:i}=this,s={ArrowUp:()=>this.to(r-t,i),ArrowDown:()=>this.to(r+t,i),ArrowLeft:()=>this.to(r,i-t),ArrowRight:()=>this.to(r,i+t),"+":()=>this.zoom(1.6),"=":()=>this.zoom(1.6),"-":()=>this.zoom(1/1.6),0:()=>this.fit()}[e.key];!s||e.ctrlKey||e.metaKey||e.altKey||(e.preventDefault(),s(),e.key.startsWith("Arrow")&&this.follow())}pointer(){let{canvas:e}=this.surface,t=null,r=!1;e.addEventListener("pointerdown",i=>{e.setPointerCapture(i.pointerId),[t,r]=[i,!1]}),e.addEventListener("pointermove",i=>{if(t){let n=i.offsetX-t.offsetX,s=i.offsetY-t.offsetY;if(r||=Math.hypot(n,s)>3,!r)return;this.move(this.left-n/this.scale,this.top-s/this.scale),t=i}this.hover(i)}),e.addEventListener("pointerup",i=>{let n=this.at(i);t&&!r&&n&&this.to(...n),t=null}),e.addEventListener("pointercancel",()=>t=null),e.addEventListener("pointerleave",()=>this.tooltip.hide()),e.addEventListener("wheel",i=>this.wheel(i),{passive:!1})}wheel(e){!e.ctrlKey&&document.activeElement!==this.place||(e.preventDefault(),this.zoom(Math.exp(-e.deltaY/400),e.offsetX-I,e.offsetY-R))}at(e){let t=Math.floor(this.left+(e.offsetX-I)/this.scale),r=Math.floor(this.top+(e.offsetY-R)/this.scale);return e.offsetX>=I&&e.offsetY>=R&&t<=r&&r<this.attention.rows?[r,t]:null}hover(e){let t=this.at(e);if(!t)return this.tooltip.hide();let[r,i]=t,n=r===this.row?this.weights:this.heatmap.pyramid.row(r);this.tooltip.show(this.cell(r,i,n),e.clientX,e.clientY)}paint(e){let{scale:t,left:r,top:i,attention:{rows:n}}=this,s=Math.min(this.extent,n*t),o=v(this.place),d=getComputedStyle(this.place).color;e.save(),e.beginPath(),e.rect(I,R,s,s),e.clip(),e.translate(I,R),this.heatmap.paint(e,{scale:t,left:r,top:i,extent:s},o),e.restore(),e.translate(I,R),this.frame(e,s,d),this.cross(e,s,o),this.names(e,s,d)}frame(e,t,r){e.strokeStyle=r,e.globalAlpha=.35,e.strokeRect(.5,.5,t-1,t-1),e.globalAlpha=1}cross(e,t,r){let i=Math.max(this.scale,6),n=(c,h)=>(c+.5-h)*this.scale,s=n(this.column,this.left),o=n(this.row,this.top),d=c=>c>=0&&c<=t;e.strokeStyle=r?"#ffb000":"#c24e00",e.lineWidth=2,e.beginPath(),d(s)&&d(o)&&e.rect(s-i/2,o-i/2,i,i),d(o)&&Je(e,-6,o,0,o),d(s)&&Je(e,s,-6,s,0),e.stroke(),e.lineWidth=1}names(e,t,r){e.fillStyle=r,e.font="12px ui-monospace, Menlo, Consolas, monospace",e.textBaseline="middle",e.textAlign="right";for(let[i,n]of this.named(this.top,t,this.row))e.fillText(this.label(i),-9,n);e.textAlign="left";for(let[i,n]of this.named(this.left,t,this.column))e.save(),e.translate(n,-9),e.rotate(-Math.PI/3),e.fillText(this.label(i),0,0),e.restore()}*named(e,t,r){let{scale:i,attention:{rows:n}}=this,s=i>=Qe?1:lr(70/i),o=d=>(d+.5-e)*i;for(let d=Math.ceil(e/s)*s;d<n&&o(d)<=t;d+=s)o(d)>=0&&(s===1||Math.abs(o(d)-o(r))>16)&&(yield[d,o(d)]);s>1&&o(r)>=0&&o(r)<=t&&(yield[r,o(r)])}label(e){let t=this.scale>=Qe?this.attention.tokens[e]:`${e} ${this.attention.tokens[e]}`,r=[...t];return r.length>13?`${r.slice(0,12).join("")}…`:t}};function Je(l,e,t,r,i){l.moveTo(e,t),l.lineTo(r,i)}function lr(l){let e=10**Math.floor(Math.log10(l));return e*([1,2,5].find(t=>t*e>=l)??10)}function et(l,e){let t=new L(e.data),r={layer:0,head:0},i=()=>o.show(r.layer,r.head),n=D("Layer",t.layers.map(String),0,d=>{r.layer=d,i()}),s=N("Head",t.heads.map(String),0,d=>{r.head=d,i()});M(l,n,s);let o=new _(l,t);return()=>o.state}var dr=128;function*tt(l,e,t,r){let{rows:i}=l,n=Math.min(i,r),s=Math.min(i,dr),o=new Float32Array(n*n),d=new Float32Array(i),c=0,h=0,u=0;for(let p=0;p<s;p++){let f=Math.floor((p+1)*i/s)-1;l.pattern(e,t,f,d),c+=d[0],h+=f?d[f-1]:0,u+=d[f];let b=Math.floor(f*n/i)*n;for(let g=0;g<=f;g++){let k=b+Math.floor(g*n/i);d[g]>o[k]&&(o[k]=d[g])}yield}return{size:n,texels:o,first:c/s,previous:h/s,itself:u/s}}var pe=64,me=class{constructor(e,t){this.host=e;this.attention=new L(t);let{layers:r,heads:i}=this.attention;this.cells=r.map((n,s)=>i.map((o,d)=>this.cell(s,d))),this.wide=r.length>=i.length,this.grid=this.wide?rt("head",i,r,hr(this.cells)):rt("layer",r,i,this.cells),this.events(),e.append(a("p",{class:"quiet axis"},this.wide?"layer →":"head →"),this.grid),this.tooltip=new S(e),this.matrix=new _(e,this.attention),this.mark(0,0),te(this.work()),w(()=>this.recolour())}host;layer=0;head=0;drawn=0;attention;cells;wide;thumbnails=new Map;matrix;tooltip;grid;get state(){let{layers:e,heads:t}=this.attention;return{picked:{layer:e[this.layer],head:t[this.head]},drawn:this.drawn,matrix:this.matrix.state}}cell(e,t){let{layers:r,heads:i}=this.attention,n=a("canvas",{width:pe,height:pe,"aria-hidden":"true"});return a("span",{role:"gridcell",tabindex:-1,"data-layer":e,"data-head":t,"aria-label":`Layer ${r[e]}, head ${i[t]}`},n)}events(){let e=r=>r.target.closest("[role=gridcell]"),t=r=>[Number(r.dataset.layer),Number(r.dataset.head)];this.grid.addEventListener("click",r=>{let i=e(r);i&&this.pick(...t(i))}),this.grid.addEventListener("pointermove",r=>{let i=e(r);i?this.tooltip.show(i.getAttribute("aria-label"),r.clientX,r.clientY):this.tooltip.hide()}),this.grid.addEventListener("pointerleave",()=>this.tooltip.hide()),this.grid.addEventListener("keydown",r=>this.pressed(r))}pressed(e){let r={ArrowLeft:[-1,0],ArrowRight:[1,0],ArrowUp:[0,-1],ArrowDown:[0,1]}[e.key];if(!r)return;this.wide||r.reverse(),e.preventDefault();let i=(n,s)=>Math.min(Math.max(n,0),s-1);this.pick(i(this.layer+r[0],this.attention.layers.length),i(this.head+r[1],this.attention.heads.length)),this.cells[this.layer][this.head].focus()}pick(e,t){this.mark(e,t),this.matrix.show(e,t)}mark(e,t){let r=i=>{let n=this.cells[this.layer][this.head];n.setAttribute("aria-selected",`${i}`),n.tabIndex=i?0:-1};r(!1),[this.layer,this.head]=[e,t],r(!0)}*work(){for(let e of this.cells.flat()){let t=yield*tt(this.attention,Number(e.dataset.layer),Number(e.dataset.head),pe);this.thumbnails.set(e,t),e.setAttribute("aria-label",`${e.getAttribute("aria-label")}: ${cr(t)}`),this.colour(e,t),this.drawn+=1}}colour(e,{texels:t,size:r}){let i=e.querySelector("canvas");Object.assign(i,{width:r,height:r}),i.getContext("2d").putImageData(W(t,r,v(this.host)),0,0)}recolour(){for(let[e,t]of this.thumbnails)this.colour(e,t)}};function rt(l,e,t,r){let i=a("div",{role:"row"},a("span",{role:"columnheader"},l),...t.map(s=>a("span",{role:"columnheader"},`${s}`))),n=r.map((s,o)=>a("div",{role:"row"},a("span",{role:"rowheader"},`${e[o]}`),...s));return a("div",{class:"heads-grid",role:"grid","aria-label":"Heads and layers",style:`--across:${t.length}`},i,...n)}function hr(l){return l[0].map((e,t)=>l.map(r=>r[t]))}function cr({first:l,previous:e,itself:t}){let r=i=>`${(100*i).toFixed(0)} %`;return`first token ${r(l)}, previous ${r(e)}, itself ${r(t)}`}function it(l,e){let t=new me(l,e.data);return()=>t.state}var ur=12,ge=256,fe=16,be=class{constructor(e,t){this.host=e;this.attention=new L(t);let{layers:r,heads:i,tokens:n}=this.attention,s=h=>u=>{h(u),this.show()};M(e,D("Layer",r.map(String),0,s(h=>this.layer=h)),N("Head",i.map(String),0,s(h=>this.head=h))),this.tokens=$(n,"The token that looks",n.length-1,{picked:()=>this.show()});let o=["","looks at","key","query × key","score","share"],d=a("thead",{},this.query,a("tr",{},...o.map((h,u)=>a(h?"th":"td",{class:u>3?"n":null},h)))),c=a("table",{class:"strips","aria-label":"Keys, and how each fits the query"},d,this.keys);e.append(this.tokens.element,a("div",{class:"wide"},c)),this.say=y(e),this.tooltip=new S(e),w(()=>requestAnimationFrame(()=>this.strips.forEach(h=>this.paint(h)))),this.show()}host;layer=0;head=0;attention;tokens;query=a("tr");keys=a("tbody");tooltip;say;strips=[];listed=[];get state(){let{layers:e,heads:t}=this.attention;return{layer:e[this.layer],head:t[this.head],row:this.tokens.at,keys:this.listed}}show(){let{attention:e,layer:t,head:r,tokens:{at:i}}=this,{dim:n,rows:s}=e,o=e.q(t,r).subarray(i*n,(i+1)*n),d=new Float32Array(s),c=new Float32Array(s);e.pattern(t,r,i,d),e.scores(t,r,i,e.first(t,i),i,c),this.listed=q(d).slice(0,ur).map(g=>({at:g,score:c[g],weight:d[g]}));let h=this.listed.map(({at:g})=>e.k(t,r).subarray(g*n,(g+1)*n)),u=h.map(g=>o.map((k,T)=>k*g[T]*e.data.scale));this.strips=[];let[p,f,b]=[ye([o]),ye(h),ye(u)];this.query.replaceChildren(a("td",{class:"n"},`${i}`),this.name(i),this.strip("query",o,p),a("td",{colspan:3,class:"quiet"},"← the query of this token")),this.keys.replaceChildren(...this.listed.map(({at:g,score:k,weight:T},C)=>a("tr",{},a("td",{class:"n"},`${g}`),this.name(g),this.strip("key",h[C],f),this.strip("query × key",u[C],b),a("td",{class:"n"},k.toFixed(2)),a("td",{class:"n"},P(T))))),this.tell(u),this.strips.forEach(g=>this.paint(g))}name(e){return a("td",{},a("bdi",{},this.attention.tokens[e]))}tell(e){let{tokens:t}=this.attention,[r]=this.listed;if(!r)return;let i=e[0],s=[...i.keys()].sort((o,d)=>Math.abs(i[d])-Math.abs(i[o])).slice(0,4).map(o=>`${o} (${nt(i[o])})`).join(", ");this.say(`${t[this.tokens.at]} looks most at ${r.at} ${t[r.at]}: score ${r.score.toFixed(2)}, most of it from the dimensions ${s}.`)}strip(e,t,r){let i=a("canvas",{width:ge,height:fe,"aria-hidden":"true"});return i.addEventListener("pointermove",n=>{let s=Math.min(Math.floor(n.offsetX/i.clientWidth*t.length),t.length-1);this.tooltip.show(`dimension ${s}: ${e} ${nt(t[s])}`,n.clientX,n.clientY)}),i.addEventListener("pointerleave",()=>this.tooltip.hide()),this.strips.push({canvas:i,values:t,most:r}),a("td",{},i)}paint({canvas:e,values:t,most:r}){let i=e.getContext("2d"),n=v(this.host);i.clearRect(0,0,ge,fe);let s=ge/t.length;t.forEach((o,d)=>{i.fillStyle=F(r?o/r:0,n),i.fillRect(d*s,0,s,fe)})}};function ye(l){return Math.max(0,...l.map(e=>e.reduce((t,r)=>Math.max(t,Math.abs(r)),0)))}function nt(l){return`${l<0?"−":"+"}${Math.abs(l).toFixed(2)}`}function st(l,e){let t=new be(l,e.data);return()=>t.state}var at=`.pellucid-figure .brings { max-height: 30em; overflow: auto; margin-top: .6em }
+.pellucid-figure .brings table { width: 100% }
+.pellucid-figure .brings th { position: sticky; top: 0; background: Canvas; opacity: 1 }
+.pellucid-figure .brings tr.picked { background: rgb(128 128 128 / .2) }
+.pellucid-figure .brings .number { width: 4.5em }
+.pellucid-figure .brings .diverging { padding-right: 3em }
+.pellucid-figure .brings .diverging > span { position: relative; display: block; height: 1.1em;
+  background: linear-gradient(rgb(128 128 128 / .6), rgb(128 128 128 / .6)) 50% 0 / 1px 100% no-repeat }
+.pellucid-figure .brings i { position: absolute; top: .15em; bottom: .15em; border-radius: .15em }
+`;var mr=.5;function ve(l,e){if(!e)return[];let t=e.values.reduce((r,i)=>Number.isNaN(i)?r:Math.max(r,Math.abs(i)),0);return[{name:l,values:e.values,most:t||1}]}var we=({values:l,most:e},t)=>Number.isNaN(l[t])?0:l[t]/e,ot=l=>Number.isNaN(l)?"not tried":`${l<0?"−":"+"}${Math.abs(l).toFixed(3)}`,xe=class{constructor(e,t){this.host=e;this.data=t;this.measures=[...ve("without it (measured)",t.effect),...ve("integrated gradients (claimed)",t.integrated),...ve("gradient × input (claimed)",t.gradient)],e.append(a("style",{},at),a("p",{},t.says)),this.measures.length>1&&M(e,N("Tint by",this.measures.map(({name:i})=>i),0,i=>{this.tint=i,this.colour()})),this.list=$(t.tokens,"Tokens of the text",0,{picked:i=>this.pick(i),hovered:i=>this.tell(i??this.list.at)}),e.append(this.list.element),this.say=y(e),this.rows=t.tokens.map((i,n)=>this.row(i,n));let r=this.measures.map(({name:i})=>a("th",{scope:"colgroup",colspan:2},i));e.append(a("div",{class:"brings",tabindex:0,role:"region","aria-label":"What each token brings"},a("table",{},a("thead",{},a("tr",{},a("th",{scope:"col",class:"n"},"#"),a("th",{scope:"col"},"token"),...r)),a("tbody",{},...this.rows)))),e.append(...t.notes.map(i=>a("p",{class:"quiet"},i))),w(()=>this.colour()),requestAnimationFrame(()=>this.colour()),this.tell(0)}host;data;measures;tint=0;list;rows;say;get state(){let e=this.measures[this.tint];return{tint:e.name,picked:this.list.at,shares:this.data.tokens.map((t,r)=>we(e,r)),bars:this.rows.map(t=>[...t.querySelectorAll("i")].map(r=>(r.style.left==="50%"?1:-1)*parseFloat(r.style.width)/50))}}row(e,t){let r=this.measures.flatMap(i=>[a("td",{class:"n number"},ot(i.values[t])),a("td",{class:"diverging"},a("span",{"aria-hidden":"true"},this.bar(we(i,t))))]);return a("tr",{},a("td",{class:"n"},`${t}`),a("td",{},a("bdi",{},e)),...r)}bar(e){let t=50*Math.abs(e);return a("i",{style:`left:${e<0?`${50-t}%`:"50%"};width:${t}%`})}colour(){let e=v(this.host),t=this.measures[this.tint];this.list.items.forEach((r,i)=>r.style.background=F(mr*we(t,i),e)),this.rows.forEach(r=>r.querySelectorAll("i").forEach(i=>i.style.background=F(i.style.left==="50%"?.85:-.85,e)))}pick(e){this.rows.forEach((t,r)=>t.classList.toggle("picked",r===e)),this.rows[e].scrollIntoView({block:"nearest"}),this.tell(e)}tell(e){let t=this.measures.map(r=>`${r.name} ${ot(r.values[e])}`);this.say(`${e} ${this.data.tokens[e]}: ${t.join(", ")}`)}};function lt(l,e){let t=new xe(l,e.data);return()=>t.state}var dt=`.pellucid-figure .side-by-side [role=option] { text-align: left; vertical-align: top }
+.pellucid-figure .side-by-side bdi { display: block; min-height: 1.5em; min-width: .6em }
+.pellucid-figure .side-by-side bdi + bdi { border-top: 1px solid rgb(128 128 128 / .4) }
+.pellucid-figure .side-by-side .parts { box-shadow: inset 0 -3px #d55e00 }
+.pellucid-figure .both { display: flex; flex-wrap: wrap; gap: 1em 3em; align-items: flex-start }
+.pellucid-figure .both table { flex: 0 1 460px }
+.pellucid-figure .both th { white-space: nowrap }
+.pellucid-figure .both tbody th { border: 0 }
+.pellucid-figure .by-layer { flex: 1 1 420px }
+.pellucid-figure .by-layer svg { display: block; width: 100%; overflow: visible }
+.pellucid-figure .by-layer text { font: 12px system-ui, sans-serif; fill: currentcolor }
+.pellucid-figure .by-layer line { stroke: rgb(128 128 128 / .4) }
+.pellucid-figure .by-layer polyline { fill: none; stroke: #d55e00; stroke-width: 2.5px }
+.pellucid-figure .by-layer polyline.others { stroke: rgb(128 128 128 / .35); stroke-width: 1px }
+`;var fr=.5,yr=.55,[ke,B,ne,Me]=[460,190,44,26],br=60,ht=(l,e=3)=>Number.isNaN(l)?"":l.toFixed(e),$e=class{constructor(e,t){this.host=e;this.data=t;this.count=t.pairs.shape[0],this.layers=t.distances.shape[0],this.most=t.divergence.values.reduce((n,s)=>s>n?s:n,fr),e.append(a("style",{},dt),a("p",{},`Above the left run, ${t.runs[0]}; below the right, ${t.runs[1]}.`));let r=Array.from({length:this.count},(n,s)=>`${this.token(s,0)} beside ${this.token(s,1)}`),i=this.worst();this.list=$(r,"Tokens of both runs",i,{picked:()=>this.show(),hovered:n=>this.tell(n??this.list.at)}),this.list.element.classList.add("side-by-side"),this.list.items.forEach((n,s)=>{n.removeAttribute("aria-label"),n.replaceChildren(a("bdi",{},this.token(s,0))," ",a("bdi",{},this.token(s,1))),n.classList.toggle("parts",this.parts(s))}),e.append(this.list.element),this.say=y(e),e.append(this.below,...t.says.map(n=>a("p",{class:"quiet"},n))),w(()=>this.colour()),requestAnimationFrame(()=>this.colour()),this.show()}host;data;count;layers;most;list;say;below=a("div",{class:"both"});get state(){return{picked:this.list.at,depths:Array.from({length:this.count},(e,t)=>this.depth(t)),curve:this.curve(this.list.at)}}worst(){let{values:e}=this.data.divergence;return e.reduce((t,r,i)=>r>(e[t]||0)?i:t,0)}token(e,t){let r=this.data.pairs.values[2*e+t];return r<0?"":this.data.tokens[t][r]}parts(e){let[t,r]=this.data.next.map(i=>i[e]);return t!==""&&r!==""&&t!==r}depth(e){let t=this.data.divergence.values[e];return Number.isNaN(t)?0:Math.sqrt(t/this.most)}curve(e){return Array.from({length:this.layers},(t,r)=>this.data.distances.values[r*this.count+e])}colour(){let e=v(this.host);this.list.items.forEach((t,r)=>t.style.background=F(yr*this.depth(r),e))}tell(e){let t=this.data.divergence.values[e],r=Number.isNaN(t)?"":`, ${t.toFixed(3)} bits apart`;this.say(`${e}: ${this.token(e,0)||"(none)"} beside ${this.token(e,1)||"(none)"}${r}`)}show(){let{at:e}=this.list;this.tell(e),this.below.replaceChildren(this.table(e),...this.layers?[this.chart(e)]:[])}table(e){let{next:t,shares:r,logprobs:i}=this.data,n=(d,c,h)=>ht(c.values[2*e+d],h),s=[["token",d=>a("bdi",{},this.token(e,d))],["its log-probability",d=>n(d,i,3)],["would say next",d=>a("bdi",{},t[d][e])],["with a probability of",d=>{let c=r.values[2*e+d];return Number.isNaN(c)?"":`${(100*c).toFixed(2)} %`}]],o=this.data.divergence.values[e];return a("table",{},a("caption",{},`Pair ${e}${Number.isNaN(o)?"":`: next tokens ${o.toFixed(3)} bits apart`}`),a("thead",{},a("tr",{},a("td",{}),...this.data.runs.map((d,c)=>a("th",{scope:"col"},`${c?"right":"left"}: ${d}`)))),a("tbody",{},...s.map(([d,c])=>a("tr",{},a("th",{scope:"row"},d),a("td",{},c(0)),a("td",{},c(1))))))}chart(e){let r=this.data.distances.values.filter(h=>!Number.isNaN(h)).reduce((h,u)=>Math.max(h,u),0)||1,i=h=>ne+(ke-ne-10)*h/Math.max(1,this.layers-1),n=h=>B-Me-(B-Me-22)*h/r,s=(h,u)=>m("polyline",{class:u,points:this.curve(h).map((p,f)=>`${i(f)},${Number.isNaN(p)?B-Me:n(p)}`).join(" ")}),o=Math.ceil(this.count/br),d=Array.from({length:this.count},(h,u)=>u).filter(h=>h%o===0&&!Number.isNaN(this.curve(h)[0])),c=Number.isNaN(this.curve(e)[0]??NaN)?[]:[s(e,null)];return a("div",{class:"by-layer"},m("svg",{viewBox:`0 0 ${ke} ${B}`,role:"img","aria-label":`How far the residuals are apart, by layer: ${this.curve(e).map(h=>ht(h,2)).join(", ")}`},m("text",{x:0,y:12},"how far the residuals are apart, by layer"),...[0,r].map(h=>m("g",{},m("line",{x1:ne,x2:ke-10,y1:n(h),y2:n(h)}),m("text",{x:ne-8,y:n(h)+4,"text-anchor":"end"},h.toFixed(2)))),...[0,this.layers-1].map(h=>m("text",{x:i(h),y:B-8,"text-anchor":"middle"},`${h}`)),...d.map(h=>s(h,"others")),...c))}};function ct(l,e){let t=new $e(l,e.data);return()=>t.state}var ut=`.pellucid-figure .slopes svg { display: block; width: 100%; overflow: visible }
+.pellucid-figure .slopes text { font: 12px system-ui, sans-serif; fill: currentcolor; font-variant-numeric: tabular-nums }
+.pellucid-figure .slopes .mono { font: 13px ui-monospace, Menlo, Consolas, monospace }
+.pellucid-figure .slopes .head { font-weight: 650; text-anchor: middle }
+.pellucid-figure .slopes .below { text-anchor: middle; opacity: .8 }
+.pellucid-figure .slopes line { stroke: rgb(128 128 128 / .4) }
+.pellucid-figure .slopes polyline { fill: none; stroke: var(--line); stroke-width: 2.5px }
+.pellucid-figure .slopes .chosen polyline { stroke-width: 5px }
+.pellucid-figure .slopes circle { fill: var(--line) }
+.pellucid-figure .slopes .gone { stroke: var(--line); stroke-width: 2.5px; fill: none }
+.pellucid-figure .numbers { margin-top: .6em; overflow-x: auto }
+.pellucid-figure .numbers tr.chosen td { background: rgb(30 130 240 / .18) }
+.pellucid-figure .numbers i { display: inline-block; width: 1em; height: .5em; margin-right: .5em; vertical-align: .1em }
+`;var Ae=280,Se=34,pt=170,Te=1e3,wr=17,Ee=l=>l>0&&l<5e-5?"< 0.01 %":`${(100*l).toFixed(2)} %`,Le=l=>Se+(Ae-Se)*(1-Math.sqrt(l));function mt(l){let e=[...l.keys()].sort((r,i)=>l[r]-l[i]),t=[...l];return e.forEach((r,i)=>{i&&(t[r]=Math.max(t[r],t[e[i-1]]+wr))}),t}var Fe=class{constructor(e,t){this.ledgers=t;e.append(a("style",{},ut)),this.list=$(t.map(({token:r})=>r),"Tokens of the answer",0,{picked:()=>this.show()}),e.append(this.list.element,this.why,this.slopes,this.numbers),this.show()}ledgers;list;why=a("p",{role:"status"});slopes=a("div",{class:"slopes"});numbers=a("div",{class:"numbers"});get ledger(){return this.ledgers[this.list.at]}get state(){let e=this.ledger.candidates.map(t=>({token:t.token,points:this.points(t),gone:t.removedBy!==null}));return{at:this.ledger.at,lines:e}}show(){let{ledger:e}=this;this.why.replaceChildren(`${e.at}  `,e.why),this.slopes.replaceChildren(this.drawn(e));let t=e.idle.map(r=>a("p",{class:"quiet"},r));this.numbers.replaceChildren(this.table(e),...t)}x(e){let{length:t}=this.ledger.steps;return t===1?Te/2:pt+(Te-2*pt)*(e/(t-1))}points({probs:e,ranks:t}){let r=t.indexOf(0)<0?e.length:t.indexOf(0);return e.slice(0,r).map((i,n)=>[this.x(n),Le(i)])}drawn(e){let t=mt(e.candidates.map(({probs:s})=>Le(s[0]))),r=Math.max(Ae+30,...t.map(s=>s+32)),i=e.steps.map(({name:s,left:o},d)=>m("g",{},m("line",{x1:this.x(d),x2:this.x(d),y1:Se-8,y2:Ae}),m("text",{class:"head",x:this.x(d),y:14},s),m("text",{class:"below",x:this.x(d),y:r-4},`${o.toLocaleString("en")} left`))),n=e.candidates.map((s,o)=>this.line(s,o,t[o]));return m("svg",{viewBox:`0 0 ${Te} ${r}`,role:"img","aria-label":`Probabilities of ${e.candidates.length} candidates after ${e.steps.length} steps; the table below has them`},...i,...n,...this.ends(e))}line(e,t,r){let i=this.points(e),[n]=i.slice(-1),[s,o]=n,[d,c]=i[0],h=e.removedBy!==null,u=h?m("path",{class:"gone",d:`M${s+4} ${o-5}l10 10m0 -10l-10 10`}):m("circle",{cx:s,cy:o,r:e.chosen?7:4.5});return m("g",{class:e.chosen?"chosen":null,style:`--line:${H(t)}`},m("title",{},`${e.token}: ${e.probs.map(Ee).join(" → ")}${h?`, removed by ${e.removedBy}`:""}`),m("polyline",{points:i.map(p=>p.join(",")).join(" ")}),m("circle",{cx:d,cy:c,r:4}),u,m("text",{class:"mono",x:d-12,y:r+4.5,"text-anchor":"end"},e.token))}ends(e){if(e.steps.length===1)return[];let t=e.candidates.filter(({removedBy:i})=>i===null),r=mt(t.map(({probs:i})=>Le(i.at(-1))));return t.map(({token:i,probs:n,chosen:s},o)=>m("text",{class:"mono",x:this.x(e.steps.length-1)+14,y:r[o]+4.5,"font-weight":s?700:400},`${i} ${Ee(n.at(-1))}`))}table(e){let t=["token","rank",...e.steps.map(({name:n})=>n)],r=(n,s)=>n.ranks[s]?Ee(n.probs[s]):n.ranks[s-1]?"removed":"",i=e.candidates.map((n,s)=>a("tr",{class:n.chosen?"chosen":null},a("td",{},a("i",{style:`background:${H(s)}`,"aria-hidden":"true"}),a("bdi",{},n.token),n.chosen?" chosen":""),a("td",{class:"n"},`${n.ranks[0]}`),...e.steps.map((o,d)=>a("td",{class:"n"},r(n,d)))));return a("table",{},a("caption",{},"The candidates, step by step"),a("thead",{},a("tr",{},...t.map((n,s)=>a("th",{scope:"col",class:s?"n":null},n)))),a("tbody",{},...i))}};function gt(l,e){let t=new Fe(l,e.data.ledgers);return()=>t.state}var ft=`.pellucid-figure .map { display: block; width: 100%; height: 560px; touch-action: none; cursor: grab;
+  border: 1px solid rgb(128 128 128 / .35); border-radius: .4em }
+.pellucid-figure .map:active { cursor: grabbing }
+.pellucid-figure .map text { font: 13px ui-monospace, Menlo, Consolas, monospace; fill: currentcolor;
+  pointer-events: none; paint-order: stroke; stroke: Canvas; stroke-width: 3px; stroke-linejoin: round }
+.pellucid-figure .map .axis-name { font: 12px system-ui, sans-serif; opacity: .8; stroke: none }
+.pellucid-figure .map [role=option] { cursor: pointer; outline: none }
+.pellucid-figure .map [role=option]:focus-visible circle { stroke: #e69f00; stroke-width: 5px }
+.pellucid-figure .map .own text { font-weight: 700 }
+.pellucid-figure .map line { stroke-width: 1.5px; opacity: .7 }
+.pellucid-figure .map .faint { opacity: .25 }
+`;var O=560,se=60,kr=8,Mr=60,yt={ArrowLeft:[-1,0],ArrowRight:[1,0],ArrowUp:[0,-1],ArrowDown:[0,1]},$r=[[11,0,"start"],[-11,0,"end"],[0,-16,"middle"],[0,17,"middle"]],Tr=(l,e)=>l.x+l.width<e.x||e.x+e.width<l.x||Math.abs(l.y-e.y)>15,He=class{constructor(e,t){this.data=t;let r=s=>t.labels.map((o,d)=>t.xy.values[2*d+s]),i=[0,1].map(s=>[Math.min(...r(s)),Math.max(...r(s))]);this.middle=[(i[0][0]+i[0][1])/2,(i[1][0]+i[1][1])/2],this.span=[i[0][1]-i[0][0]||1,i[1][1]-i[1][0]||1],this.points=t.labels.map((s,o)=>this.point(s,o));let n=t.explained.values;this.plane=m("svg",{class:"map",role:"group","aria-label":"Map"},this.links,m("g",{role:"listbox","aria-label":"Tokens on the map"},...this.points),m("text",{class:"axis-name",x:12,y:O-12},`→ ${bt(n[0])} of what sets them apart`),m("text",{class:"axis-name",x:12,y:20},`↑ ${bt(n[1])} of it`)),e.append(a("style",{},ft)),M(e,E("+",()=>this.scale(1.5),"Zoom in"),E("−",()=>this.scale(1/1.5),"Zoom out"),E("whole map",()=>this.reset()),a("span",{class:"quiet"},"wheel and drag, or arrows from token to token")),e.append(this.plane),this.say=y(e),e.append(a("p",{},t.says)),this.listen(),new ResizeObserver(()=>this.draw()).observe(this.plane),this.draw(),this.tell(0)}data;points;links=m("g",{"aria-hidden":"true"});plane;say;width=960;zoom=1;shift=[0,0];picked=0;hovered=null;labelled=[];middle;span;get state(){let e=this.data.labels.map((t,r)=>{let[i,n]=this.place(r);return{x:i,y:n,filled:this.points[r].firstElementChild.getAttribute("fill")!=="Canvas"}});return{picked:this.picked,zoom:this.zoom,points:e,labelled:this.labelled}}owner(e){let t=this.data.owners.values[e];return t<0?e:t}point(e,t){let r=this.owner(t)===t,i=H(this.owner(t)),n=r?"":`, near ${this.data.labels[this.owner(t)]}`;return m("g",{class:r?"own":"near",role:"option",tabindex:t===0?0:-1,"aria-selected":`${t===0}`,"aria-label":`${e}${n}`},m("circle",{r:r?7:5,fill:r?i:"Canvas",stroke:i,"stroke-width":2.5}),m("text",{x:11,y:4.5,"aria-hidden":"true"},e))}place(e){let t=Math.min((this.width-3*se)/this.span[0],(O-2*se)/this.span[1])*this.zoom,r=(this.data.xy.values[2*e]-this.middle[0])*t+this.width/2-se/2,i=O/2-(this.data.xy.values[2*e+1]-this.middle[1])*t;return[r+this.shift[0],i+this.shift[1]]}draw(){this.width=this.plane.clientWidth||this.width,this.points.forEach((e,t)=>{let[r,i]=this.place(t);e.setAttribute("transform",`translate(${r.toFixed(2)} ${i.toFixed(2)})`)}),this.label(),this.connect()}label(){let e=this.data.labels.map((i,n)=>{let[s,o]=this.place(n);return{x:s-6,y:o,width:12}}),t=[],r=new Set;for(let i of[this.hovered??this.picked,...this.data.labels.keys()]){if(r.has(i))continue;let n=this.owner(i)===i,s=[...t,...e.filter((p,f)=>f!==i&&!(n&&this.owner(f)!==f))],o=$r.find(p=>s.every(f=>Tr(this.box(i,p),f)));if(!o)continue;t.push(this.box(i,o)),r.add(i);let[d,c,h]=o,u=this.points[i].lastElementChild;Object.entries({x:d,y:c+4.5,"text-anchor":h}).forEach(([p,f])=>u.setAttribute(p,`${f}`))}this.labelled=[...r].sort((i,n)=>i-n),this.points.forEach((i,n)=>i.lastElementChild.setAttribute("visibility",r.has(n)?"visible":"hidden"))}box(e,[t,r,i]){let[n,s]=this.place(e),o=kr*this.data.labels[e].length;return{x:n+t-{start:0,middle:o/2,end:o}[i],y:s+r,width:o}}connect(){let e=this.owner(this.hovered??this.picked),t=[...this.data.labels.keys()].filter(s=>this.owner(s)===e),[r,i]=this.place(e);this.links.replaceChildren(...t.filter(s=>s!==e).map(s=>{let[o,d]=this.place(s);return m("line",{x1:r,y1:i,x2:o,y2:d,stroke:H(e)})}));let n=this.hovered!==null;this.points.forEach((s,o)=>s.classList.toggle("faint",n&&this.owner(o)!==e))}tell(e){let{labels:t,xy:r,ids:i}=this.data,n=this.owner(e),s=[...t.keys()].filter(d=>this.owner(d)===n&&d!==e).map(d=>t[d]),o=s.length?`; beside it: ${s.slice(0,12).join("  ")}`:"";this.say(`${t[e]}  (id ${i.values[e]})  at ${r.values[2*e].toFixed(2)}, ${r.values[2*e+1].toFixed(2)}${o}`)}pick(e,t){this.points[this.picked].setAttribute("tabindex","-1"),this.points[this.picked].setAttribute("aria-selected","false"),this.picked=e,this.points[e].setAttribute("tabindex","0"),this.points[e].setAttribute("aria-selected","true");let[r,i]=this.place(e);(r<0||i<0||r>this.width||i>O)&&(this.shift=[this.shift[0]+this.width/2-r,this.shift[1]+O/2-i]),t&&this.points[e].focus({preventScroll:!0}),this.draw(),this.tell(e)}scale(e,t=this.width/2,r=O/2){let i=Math.min(Math.max(this.zoom*e,.5),Mr),n=i/this.zoom,s=[this.width/2-se/2,O/2];this.shift=[t-s[0]-(t-s[0]-this.shift[0])*n,r-s[1]-(r-s[1]-this.shift[1])*n],this.zoom=i,this.draw()}reset(){this.zoom=1,this.shift=[0,0],this.draw()}listen(){let e=t=>this.points.indexOf(t.target.closest("[role=option]"));this.plane.addEventListener("wheel",t=>{t.preventDefault();let{left:r,top:i}=this.plane.getBoundingClientRect();this.scale(Math.exp(-t.deltaY/400),t.clientX-r,t.clientY-i)},{passive:!1}),this.plane.addEventListener("pointermove",t=>this.moved(t,e(t))),this.plane.addEventListener("pointerleave",()=>this.hover(null)),this.plane.addEventListener("click",t=>e(t)>=0&&this.pick(e(t),!0)),this.plane.addEventListener("keydown",t=>this.key(t))}moved(e,t){e.buttons&1?(this.shift=[this.shift[0]+e.movementX,this.shift[1]+e.movementY],this.draw()):this.hover(t<0?null:t)}hover(e){e!==this.hovered&&(this.hovered=e,this.label(),this.connect(),this.tell(e??this.picked))}key(e){if(!(e.ctrlKey||e.altKey||e.metaKey)){if(e.key==="+"||e.key==="=")this.scale(1.5);else if(e.key==="-")this.scale(1/1.5);else if(e.key==="0")this.reset();else if(yt[e.key])this.pick(this.towards(yt[e.key]),!0);else return;e.preventDefault()}}towards([e,t]){let[r,i]=this.place(this.picked),n=this.picked,s=1/0;return this.data.labels.forEach((o,d)=>{let[c,h]=this.place(d),u=(c-r)*e+(h-i)*t,p=Math.hypot(c-r,h-i);d===this.picked||u<=0||u<p/2||p>=s||([n,s]=[d,p])}),n}},bt=l=>`${Math.round(100*l)} %`;function vt(l,e){let t=new He(l,e.data);return()=>t.state}var wt=`.pellucid-figure .cut { font-size: 1.1em }
+.pellucid-figure .cut [role=option] { background: var(--tint) }
+.pellucid-figure .cut .special { outline: 1px dashed; outline-offset: -1px }
+.pellucid-figure .merges { margin-top: .8em; min-height: 9em }
+.pellucid-figure .merges td { padding: .15em 1.2em .15em 0 }
+.pellucid-figure .merges bdi { display: inline-block; padding: 0 .35em; margin-right: 3px; border-radius: .25em;
+  background: rgb(128 128 128 / .16) }
+.pellucid-figure .merges .made { background: rgb(30 130 240 / .38) }
+`;var xt=["30 130 240 / .28","240 150 0 / .3","0 170 110 / .28","225 60 120 / .26","140 90 235 / .28","150 150 0 / .32"],De=class{constructor(e,t){this.data=t;e.append(a("style",{},wt)),this.list=$(t.tokens,"Tokens of the text",0,{picked:r=>this.show(r),hovered:r=>this.tell(r??this.list.at)}),this.list.element.classList.add("cut"),this.list.items.forEach((r,i)=>{r.style.setProperty("--tint",`rgb(${t.special[i]?"128 128 128 / .2":xt[i%xt.length]})`),r.classList.toggle("special",t.special[i])}),e.append(this.list.element),this.say=y(e),e.append(this.merges,a("p",{class:"quiet"},t.says)),t.tokens.length&&this.show(0)}data;list;merges=a("div",{class:"merges","aria-live":"polite"});say;get state(){let e=[...this.merges.querySelectorAll("tbody tr")];return{picked:this.list.at,word:this.merges.querySelector("caption")?.textContent??null,rows:e.map(t=>[...t.querySelectorAll("bdi")].map(r=>r.textContent))}}tell(e){let{tokens:t,ids:r,bytes:i,spans:n,special:s}=this.data,[o,d]=n[e],c=d-o,h=s[e]?"a special token":c===1?`character ${o}`:`characters ${o} to ${d-1}`;this.say(`token ${e}: ${t[e]}  id ${r[e]}, bytes ${i[e]}${c||s[e]?`, ${h}`:""}`)}show(e){this.tell(e);let[t]=this.data.spans[e],r=this.data.splits.find(({span:i})=>i[0]<=t&&t<i[1]);if(!r||this.data.special[e]){let i=this.data.splits.length?"This token was not merged: it is taken as a whole.":"Merges were not asked for.";this.merges.replaceChildren(a("p",{class:"quiet"},i));return}this.merges.replaceChildren(a("table",{},a("caption",{},`How ${r.word} was merged`),a("thead",{},a("tr",{},a("th",{scope:"col",class:"n"},"rank of the merge"),a("th",{scope:"col"},"pieces"))),a("tbody",{},...r.rows.map(({rank:i,pieces:n,made:s})=>a("tr",{},a("td",{class:"n"},i),a("td",{},...n.map((o,d)=>a("bdi",{class:d===s?"made":null},o))))))))}};function kt(l,e){let t=new De(l,e.data);return()=>t.state}var Mt=`.pellucid-figure .tree { overflow: auto; max-height: 620px; border: 1px solid rgb(128 128 128 / .35);
+  border-radius: .4em }
+.pellucid-figure .tree svg { display: block }
+.pellucid-figure .tree path { fill: none; stroke: rgb(128 128 128 / .55); stroke-width: 1.5px }
+.pellucid-figure .tree path.way { stroke: rgb(30 130 240); stroke-width: 3px }
+.pellucid-figure .tree text { font: 13px ui-monospace, Menlo, Consolas, monospace; fill: currentcolor }
+.pellucid-figure .tree .told { font: 11px system-ui, sans-serif; font-variant-numeric: tabular-nums; opacity: .85 }
+.pellucid-figure .tree rect { fill: rgb(128 128 128 / .13); stroke: var(--fate); stroke-width: 1.5px }
+.pellucid-figure .tree .said rect { fill: rgb(30 130 240 / .3) }
+.pellucid-figure .tree .folded rect { stroke-dasharray: 4 2 }
+.pellucid-figure .tree [role=treeitem] { cursor: pointer; outline: none }
+.pellucid-figure .tree [role=treeitem]:focus-visible rect { stroke: #e69f00; stroke-width: 4px }
+.pellucid-figure .fates { display: flex; flex-wrap: wrap; gap: .2em 1.4em; margin: .5em 0 }
+.pellucid-figure .fates span::before { content: ""; display: inline-block; width: 1em; height: .8em;
+  margin-right: .45em; border: 2px solid var(--fate); border-radius: .2em; vertical-align: -.05em }
+`;function $t(l,e){let t=new Map,r=s=>{let o=[0];return e(s).forEach((d,c)=>{let h=r(d),u=h.map((b,g)=>(o[g+1]??-1)+1),p=c===0?0:Math.max(1,...u,t.get(e(s)[c-1])+1);t.set(d,p);let f=Math.max(o.length,h.length+1);o=Array.from({length:f},(b,g)=>Math.max(o[g]??-1,g>0&&h[g-1]!==void 0?h[g-1]+p:-1))}),o};r(l);let i=[],n=(s,o,d)=>{i.push({node:s,depth:o,line:d});for(let c of e(s))n(c,o+1,d+t.get(c))};return n(l,0,0),i}var U=46,V=24,Ar=7.9,Tt=34,z=12,Ce=22,Ne={said:["#0072b2","said"],finished:["#009e73","finished"],pruned:["#b98500","pruned: others were better"],forbidden:["#cc4fa0","forbidden"],rejected:["#d55e00","rejected by the verifier"],removed:["#d55e00","removed by a filter"],"not taken":["#7a7a7a","not taken"],"":["#56b4e9","only led on"]},Et=l=>l===null?"0 %":Math.exp(l)<1e-4?"< 0.01 %":`${(100*Math.exp(l)).toFixed(Math.exp(l)<.1?2:1)} %`,Ie=class{constructor(e,t){this.data=t;this.start(),e.append(a("style",{},Mt)),M(e,E("unfold all",()=>this.unfold()),E("as at first",()=>this.refold()),a("span",{class:"quiet"},"click or Enter folds; arrows walk")),e.append(a("div",{class:"tree"},this.drawing)),this.say=y(e),e.append(this.legend(),a("p",{class:"quiet"},t.says)),this.drawing.addEventListener("click",r=>this.clicked(r)),this.drawing.addEventListener("keydown",r=>this.key(r)),this.draw(),this.tell()}data;folded=new Set;whole=new Set;placed=[];lefts=[];picked=0;drawing=m("svg",{role:"tree","aria-label":"Tokens that were considered"});say;get state(){let e=this.placed.map(t=>({node:t.node,x:this.lefts[t.depth],y:z+t.line*U,fate:this.fate(t.node)}));return{picked:this.picked,drawn:e}}start(){let e=t=>this.data.parents[t]<0?0:e(this.data.parents[t])+1;this.data.children.forEach((t,r)=>{e(r)>=this.data.depth&&this.folded.add(r)})}shown(e){let t=this.data.children[e];return this.folded.has(e)?[]:this.whole.has(e)?t:t.slice(0,this.data.width)}fate(e){return this.data.fates[e]??""}hidden(e){return this.data.children[e].length-this.shown(e).length}draw(){this.placed=$t(0,o=>this.shown(o));let e=[];for(let{node:o,depth:d}of this.placed)e[d]=Math.max(e[d]??0,this.width(o));this.lefts=[],e.forEach((o,d)=>this.lefts[d]=d?this.lefts[d-1]+e[d-1]+Tt:z);let t=new Map(this.placed.map(o=>[o.node,o])),r=this.placed.filter(({node:o})=>o>0).map(o=>this.line(t.get(this.data.parents[o.node]),o)),i=this.placed.map(o=>this.item(o)),n=e.length-1,s=Math.max(...this.placed.map(({line:o})=>o));this.drawing.setAttribute("width",`${this.lefts[n]+e[n]+z}`),this.drawing.setAttribute("height",`${s*U+V+18+2*z}`),this.drawing.replaceChildren(m("g",{"aria-hidden":"true"},...r),...i)}label(e){let t=this.data.labels[e]||"(start)";return t.length>Ce?e?`${t.slice(0,Ce-1)}…`:`…${t.slice(1-Ce)}`:t}width(e){return Math.max(this.box(e),this.told(e).length*5.9)}box(e){return this.label(e).length*Ar+14}told(e){let t=this.data.scores[e]??null,r=this.hidden(e)?`+${this.hidden(e)}`:"";return e?[Et(this.data.logprobs[e]),t===null?"":t.toFixed(2),r].filter(Boolean).join("  "):r}line(e,t){let r=this.lefts[e.depth]+this.box(e.node),i=this.lefts[t.depth],n=z+e.line*U+V/2,s=z+t.line*U+V/2,o=this.lefts[t.depth]-Tt/2,d=this.fate(t.node)==="said"?"way":null,c=n===s?`M${r} ${n}H${i}`:`M${r} ${n}H${o-8}Q${o} ${n} ${o} ${n+8}V${s-8}Q${o} ${s} ${o+8} ${s}H${i}`;return m("path",{d:c,class:d})}item({node:e,depth:t,line:r}){let i=this.fate(e)==="said",n=this.data.children[this.data.parents[e]??-1],s=this.data.children[e].length?`${!this.folded.has(e)}`:null,o=e?Ne[this.fate(e)]?.[0]??"#7a7a7a":"#7a7a7a";return m("g",{role:"treeitem","aria-level":t+1,"aria-expanded":s,"data-node":e,"aria-setsize":n?.length??1,"aria-posinset":(n?.indexOf(e)??0)+1,"aria-selected":`${e===this.picked}`,tabindex:e===this.picked?0:-1,"aria-description":this.became(e),class:`${i?"said":""} ${this.hidden(e)?"folded":""}`.trim(),transform:`translate(${this.lefts[t]} ${z+r*U})`,style:`--fate:${o}`},m("rect",{width:this.box(e),height:V,rx:5}),m("text",{x:7,y:16.5},this.label(e))," ",m("text",{class:"told",x:2,y:V+13},this.told(e)))}became(e){if(!e)return null;let t=this.data.removers[e];return t?`removed by ${t}`:Ne[this.fate(e)]?.[1]??this.fate(e)}describe(e){if(!e)return`after ${this.data.labels[0]||"the start"}`;let t=this.data.scores[e]??null,r=this.hidden(e)?`, ${this.hidden(e)} branches folded`:"";return`${this.data.labels[e]}, ${Et(this.data.logprobs[e])}${t===null?"":`, score ${t.toFixed(3)}`}, ${this.became(e)}${r}`}tell(){let e=[];for(let t=this.picked;t>0;t=this.data.parents[t])e.unshift(this.data.labels[t]);this.say(`${this.describe(this.picked)}${e.length>1?`;  the way: ${e.join(" ")}`:""}`)}legend(){let e=new Set(this.data.fates.slice(1).map(r=>r??"")),t=Object.entries(Ne).filter(([r])=>e.has(r));return a("div",{class:"fates","aria-label":"What became of them",role:"group"},...t.map(([,[r,i]])=>a("span",{style:`--fate:${r}`},i)))}pick(e){this.picked=e,this.draw(),this.drawing.querySelector(`[data-node="${e}"]`).focus(),this.tell()}toggle(e){this.hidden(e)?this.folded.delete(e)||this.whole.add(e):this.data.children[e].length&&(this.folded.add(e),this.whole.delete(e)),this.pick(e)}unfold(){this.folded.clear(),this.data.children.forEach((e,t)=>this.whole.add(t)),this.draw()}refold(){this.folded.clear(),this.whole.clear(),this.start(),this.picked=0,this.draw(),this.tell()}clicked(e){let t=e.target.closest("[role=treeitem]");t&&this.toggle(Number(t.dataset.node))}key(e){if(e.ctrlKey||e.altKey||e.metaKey)return;let t=this.placed.findIndex(({node:i})=>i===this.picked),r={ArrowDown:()=>this.placed[t+1]?.node,ArrowUp:()=>this.placed[t-1]?.node,ArrowRight:()=>this.shown(this.picked)[0],ArrowLeft:()=>this.data.parents[this.picked],Home:()=>0,End:()=>this.placed.at(-1)?.node};if(e.key==="Enter"||e.key===" ")this.toggle(this.picked);else if(e.key==="ArrowRight"&&this.folded.has(this.picked)&&this.hidden(this.picked))this.toggle(this.picked);else if(r[e.key]){let i=r[e.key]();i!==void 0&&i>=0&&this.pick(i)}else return;e.preventDefault()}};function Lt(l,e){let t=new Ie(l,e.data);return()=>t.state}var ae=`.pellucid-figure .cells { font-size: 13px; min-width: 100% }
+.pellucid-figure .cells [role=row] { display: grid; gap: 1px; margin-bottom: 1px;
+  grid-template-columns: 3.4em repeat(var(--columns), minmax(3.4em, 1fr)) }
+.pellucid-figure .cells bdi { font-size: 12px }
+.pellucid-figure .cells [role=rowheader], .pellucid-figure .cells [role=columnheader] { opacity: .85;
+  padding: 0 .4em; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; line-height: 20px }
+.pellucid-figure .cells [role=rowheader], .pellucid-figure .cells [role=columnheader]:first-child { text-align: right; font-variant-numeric: tabular-nums }
+.pellucid-figure .cells [role=gridcell] { height: 20px; line-height: 20px; padding: 0 .35em; overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap; cursor: pointer }
+.pellucid-figure .cells [role=gridcell]:hover { box-shadow: inset 0 0 0 2px rgb(128 128 128 / .8) }
+.pellucid-figure .cells [aria-selected=true] { box-shadow: inset 0 0 0 2px #c24e00 }
+.pellucid-figure .cells.square { min-width: 0 }
+.pellucid-figure .cells.square [role=row] { gap: 2px; margin-bottom: 2px;
+  grid-template-columns: 4.6em repeat(var(--columns), 24px) }
+.pellucid-figure .cells.square [role=gridcell] { height: 24px; background: rgb(128 128 128 / .08) }
+.pellucid-figure .cells.square [role=columnheader] { text-align: center; padding: 0 }
+`;var At=`.pellucid-figure .leading caption { text-align: left; font-weight: 600; padding: 0 0 .2em }
+.pellucid-figure .ablation { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }
+.pellucid-figure .ablation .axis { margin: 0 0 0 4.6em }
+.pellucid-figure .ablation > .scroll { max-height: none; min-width: 0 }
+.pellucid-figure .leading td { padding: .12em 1.2em .12em 0 }
+`;var Hr={ArrowLeft:[0,-1],ArrowRight:[0,1],ArrowUp:[-1,0],ArrowDown:[1,0]},j=class{constructor(e,t,r){this.grid=e;this.row=t;this.column=r;this.element=a("div",{class:"cells",role:"grid","aria-label":e.name,"aria-rowcount":e.rows.length+1,"aria-colcount":e.columns.length+1}),this.element.style.setProperty("--columns",`${this.count}`),this.element.addEventListener("click",i=>this.onCell(i,n=>this.pick(...n))),this.element.addEventListener("pointerover",i=>this.onCell(i,n=>e.hovered(n,i))),this.element.addEventListener("pointerleave",()=>e.hovered(null)),this.element.addEventListener("keydown",i=>this.key(i)),this.redraw()}grid;row;column;element;first=0;cells=[];get count(){return Math.min(this.grid.shown,this.grid.columns.length)}redraw(){let e=this.grid.columns.length-this.count;(this.column<this.first||this.column>=this.first+this.count)&&(this.first=Math.min(Math.max(0,this.column-(this.count>>1)),e));let t=Array.from({length:this.count},(n,s)=>this.first+s),r=a("div",{role:"row"},a("span",{role:"columnheader"},this.grid.corner),...t.map(n=>a("span",{role:"columnheader",title:this.grid.columns[n]},a("bdi",{},this.grid.columns[n]))));this.cells=this.grid.rows.map((n,s)=>t.map(o=>this.made(s,o)));let i=this.cells.map((n,s)=>a("div",{role:"row"},a("span",{role:"rowheader"},this.grid.rows[s]),...n));this.element.replaceChildren(r,...i)}made(e,t){let{text:r,colour:i,label:n}=this.grid.cell(e,t),s=e===this.row&&t===this.column,o=a("span",{role:"gridcell","aria-label":n,"aria-selected":`${s}`,"aria-colindex":t+2,tabindex:s?0:-1},a("bdi",{},r));return o.style.background=i,o}onCell(e,t){let r=e.target.closest("[role=gridcell]"),i=r?this.cells.findIndex(n=>n.includes(r)):-1;i>=0&&t([i,this.first+this.cells[i].indexOf(r)])}key(e){let{rows:t,columns:r}=this.grid,i={Home:0,End:r.length-1},n=Hr[e.key],s=i[e.key];if(!n&&s===void 0||e.ctrlKey||e.altKey||e.metaKey)return;e.preventDefault();let[o,d]=n??[0,s-this.column];this.pick(St(this.row+o,t.length),St(this.column+d,r.length))}pick(e,t){this.mark(!1),Object.assign(this,{row:e,column:t}),(t<this.first||t>=this.first+this.count)&&this.redraw(),this.mark(!0),this.at()?.focus(),this.grid.picked(e,t)}at(){return this.cells[this.row]?.[this.column-this.first]}mark(e){this.at()?.setAttribute("aria-selected",`${e}`),this.at()?.setAttribute("tabindex",e?"0":"-1")}};function St(l,e){return Math.min(Math.max(l,0),e-1)}function x(l){return l>0&&l<5e-5?"< 0.01 %":`${(100*l).toFixed(2)} %`}function oe(l,e,t){let r=e.map(({word:i,share:n})=>a("tr",{class:i===t?"picked":null},a("td",{},a("bdi",{},i)),a("td",{class:"n"},x(n)),a("td",{class:"bars"},a("span",{style:`width:${(100*n).toFixed(2)}%`}))));return a("table",{class:"likely"},a("caption",{},l),a("tbody",{},...r))}var Dr=40,Cr=10,Nr=2,Re=class{constructor(e,t){this.host=e;this.data=t;let{heads:r,layers:i,changes:n}=t;this.order=[...n.values.keys()].sort((c,h)=>Math.abs(n.values[h])-Math.abs(n.values[c])),e.append(a("style",{},ae+At),a("p",{class:"quiet"},t.says)),this.say=y(e);let s=this.order[0],o=r+1;this.grid=new j({name:"Heads and MLPs, by layer",corner:"part",rows:Array.from({length:o},(c,h)=>this.part(h)),columns:Array.from({length:i},(c,h)=>`${h}`),shown:Dr,cell:(c,h)=>this.cell(c,h),picked:(c,h)=>this.say(this.told(c,h)),hovered:c=>this.say(c?this.told(...c):this.told(this.grid.row,this.grid.column))},s%o,Math.floor(s/o)),this.grid.element.classList.add("square"),e.append(a("div",{class:"ablation"},a("div",{class:"scroll"},a("div",{},a("p",{class:"axis"},"layer"),this.grid.element)),this.list()));let d=()=>{requestAnimationFrame(()=>this.grid.redraw())};w(d),d(),this.say(this.told(this.grid.row,this.grid.column))}host;data;grid;say;order;get state(){let{row:e,column:t}=this.grid;return{layer:t,part:this.part(e),change:this.change(e,t),leading:this.leading()}}part(e){return e===this.data.heads?"MLP":`head ${e}`}change(e,t){return this.data.changes.values[t*(this.data.heads+1)+e]}cell(e,t){let r=this.change(e,t),i=Math.sign(r)*Math.sqrt(Math.abs(r)/Nr);return{text:"",colour:F(i,v(this.host)),label:this.told(e,t)}}told(e,t){let r=this.change(e,t),{logprob:i,logits:n,heads:s}=this.data,o=n.values[t*(s+1)+e];return`Without ${this.part(e)} of layer ${t}: probability ${x(Math.exp(i+r))} instead of ${x(Math.exp(i))}, its logit changes by ${o<0?"−":"+"}${Math.abs(o).toFixed(2)}`}leading(){let e=this.data.heads+1;return this.order.slice(0,Cr).map(t=>`layer ${Math.floor(t/e)} ${this.part(t%e)}`)}list(){let e=this.leading().map((t,r)=>a("tr",{},a("td",{},t),a("td",{class:"n"},x(Math.exp(this.data.logprob+this.data.changes.values[this.order[r]])))));return a("table",{class:"leading"},a("caption",{},"Largest changes: the probability without"),a("tbody",{},...e))}};function Ft(l,e){let t=new Re(l,e.data);return()=>t.state}var K=`.pellucid-figure .likely caption { text-align: left; font-weight: 600; padding: 0 0 .2em }
+.pellucid-figure .bars { width: 12em; padding-right: 0 }
+.pellucid-figure .bars span { display: block; height: .75em; border-radius: .15em; background: #2f86e0 }
+.pellucid-figure .likely { width: 100% }
+.pellucid-figure .likely bdi { display: inline-block; max-width: 12em; overflow: hidden; text-overflow: ellipsis;
+  vertical-align: bottom }
+.pellucid-figure .likely .picked { background: rgb(240 150 0 / .22) }
+`;var Ht=`.pellucid-figure .lens { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }
+.pellucid-figure .lens .beside { flex: 0 1 21em; min-width: 15em }
+.pellucid-figure .lens .bars { width: 7em }
+.pellucid-figure .lens > .scroll { flex: 1 1 36em; max-height: none; min-width: 0 }
+.pellucid-figure .lens figure { margin: 1.2em 0 0 }
+.pellucid-figure .path { margin-top: .3em }
+.pellucid-figure .path span { display: block; height: 5px; margin-bottom: 1px;
+  background: linear-gradient(to right, rgb(30 130 240 / .85) calc(100% * var(--share)),
+  rgb(128 128 128 / .12) calc(100% * var(--share))) }
+.pellucid-figure .path .picked { outline: 2px solid #c24e00 }
+.pellucid-figure .lens figcaption { font-weight: 600 }
+`;var qr={light:{share:"8 64 160",more:"232 96 0",less:"8 64 160"},dark:{share:"90 160 235",more:"235 140 60",less:"90 160 235"}};function Dt(l,e,t){return`rgb(${qr[t?"dark":"light"][l]} / ${(.55*Math.min(e,1)).toFixed(3)})`}function Ct(l,e){return Dt("share",l,e)}function le(l,e){return Dt(l<0?"less":"more",Math.abs(l),e)}var Pr=14,Or=["what it would say","how likely it holds what follows"],qe=class{constructor(e,t){this.host=e;this.data=t;this.stages=t.top.shape[0],M(e,N("Colour",Or,0,s=>{this.mode=s,this.grid.redraw()})),this.say=y(e);let r=Array.from({length:this.stages},(s,o)=>this.stages-1-o);this.grid=new j({name:"What each layer would say after each token",corner:"layer",rows:r.map(String),columns:t.tokens,shown:Pr,cell:(s,o)=>this.cell(r[s],o),picked:()=>this.show(),hovered:(s,o)=>this.hover(s&&[r[s[0]],s[1]],o)},0,t.tokens.length-1),this.tooltip=new S(e);let i=a("div",{class:"scroll"},this.grid.element);e.append(a("style",{},ae+K+Ht),a("div",{class:"lens"},i,this.panel));let n=()=>{requestAnimationFrame(()=>this.grid.redraw())};w(n),n(),this.show()}host;data;mode=0;grid;panel=a("div",{class:"beside"});say;tooltip;stages;get state(){let{layer:e,token:t}=this,{words:r,tokens:i,ranks:n}=this.data,s=i.map((o,d)=>r[this.likeliest(e,d)]);return{layer:e,token:t,likely:this.likely(e,t),cells:s,rank:n.values[this.place(e,t)]}}get layer(){return this.stages-1-this.grid.row}get token(){return this.grid.column}place(e,t){return e*this.data.tokens.length+t}likeliest(e,t){return this.data.top.values[this.place(e,t)*this.data.top.shape[2]]}likely(e,t){let{top:r,shares:i,words:n}=this.data,s=r.shape[2],o=this.place(e,t)*s;return Array.from({length:s},(d,c)=>({word:n[r.values[o+c]],share:i.values[o+c]}))}cell(e,t){let[r]=this.likely(e,t),i=Math.exp(this.data.logprobs.values[this.place(e,t)]),n=this.mode?i:r.share;return{text:r.word,colour:Ct(n,v(this.host)),label:`after layer ${e}, token ${t}: ${r.word} ${x(r.share)}`}}hover(e,t){if(!e||!t)return this.tooltip.hide();let r=this.likely(...e).map(({word:i,share:n})=>`${i} ${x(n)}`);this.tooltip.show(`layer ${e[0]}, after ${this.data.tokens[e[1]]}: ${r.join(", ")}`,t.clientX,t.clientY)}show(){let{layer:e,token:t}=this,{tokens:r,words:i,targets:n,logprobs:s,ranks:o}=this.data,d=i[n.values[t]],c=this.place(e,t),h=t+1<r.length?`${d}, which follows`:`${d}, the model's choice`,u=e?`After layer ${e}`:"Before the first layer";this.say(`${u}, at ${t} ${r[t]} — ${h}, has ${x(Math.exp(s.values[c]))}, number ${o.values[c]} in line`);let p=`${u}, after ${r[t]}`;this.panel.replaceChildren(oe(p,this.likely(e,t),d),this.path(t))}path(e){let t=Array.from({length:this.stages},(n,s)=>this.stages-1-s).map(n=>{let s=Math.exp(this.data.logprobs.values[this.place(n,e)]);return a("span",{class:n===this.layer?"picked":null,style:`--share:${s.toFixed(4)}`})}),i=`How likely each layer holds ${this.data.words[this.data.targets.values[e]]}, the last one on top`;return a("figure",{},a("figcaption",{},i),a("div",{class:"path",role:"img","aria-label":i},...t))}};function Nt(l,e){let t=new qe(l,e.data);return()=>t.state}var It=`.pellucid-figure .likely.next { max-width: 52em }
+.pellucid-figure .next .bars { width: 40% }
+.pellucid-figure tr.cut { opacity: .7 }
+`;var Pe=Array.from({length:20},(l,e)=>(e+1)/20),Oe=class{constructor(e,t){this.data=t;this.heat=t.temperatures.indexOf(1),this.list=$(t.tokens,"After which token",t.position,{picked:()=>this.show()}),M(e,D("Temperature",t.temperatures.map(r=>r.toFixed(1)),this.heat,r=>{this.heat=r,this.show()}),D("Top-p",Pe.map(r=>r===1?"off":r.toFixed(2)),this.nucleus,r=>{this.nucleus=r,this.show()})),this.say=y(e),e.append(a("style",{},K+It),this.list.element,this.table),this.show()}data;heat;nucleus=Pe.length-1;list;table=a("div",{});say;get state(){let{top:e,logprobs:t,words:r,temperatures:i,tempered:n}=this.data,s=e.shape[1],o=this.list.at*s,d=i[this.heat],c=n.values[this.list.at*i.length+this.heat],h=Array.from(t.values.subarray(o,o+s)),u=h.map(T=>Math.exp(T/d-c)),p=Pe[this.nucleus],{drawn:f,mass:b}=Gr(u,p),g=u.map((T,C)=>({word:r[e.values[o+C]],model:Math.exp(h[C]),share:f===null||C<f?T/b:0})),k=Math.max(0,1-u.reduce((T,C)=>T+C,0));return{position:this.list.at,temperature:d,topP:p,rows:g,rest:k,drawn:f}}show(){let e=this.state,{data:t}=this,r=t.actual.values[e.position],i=e.rows.map((s,o)=>_r(s,o,o===r)),n=a("tr",{},a("th",{class:"n"},"rank"),a("th",{},"token"),a("th",{class:"n"},"the model's"),a("th",{class:"n"},"drawn with"),a("td"));this.table.replaceChildren(a("table",{class:"likely next"},a("thead",{},n),a("tbody",{},...i))),this.say(this.told(e,i.length))}told({position:e,topP:t,rest:r,drawn:i},n){let s=`After ${e} ${this.data.tokens[e]}`,o=`all ${this.data.vocabulary-n} others have ${x(r)}`;return t===1?`${s}: every token may be drawn; ${o}.`:i!==null?`${s}: ${i} token${i===1?"":"s"} in the draw; ${o} before the cut.`:`${s}: these ${n} and more are in the draw, how many is not known here; ${o} before the cut.`}};function Gr(l,e){if(e===1)return{drawn:null,mass:1};let t=0;for(let[r,i]of l.entries())if(t+=i,t>=e)return{drawn:r+1,mass:t};return{drawn:null,mass:e}}function _r({word:l,model:e,share:t},r,i){return a("tr",{class:i?"picked":t?null:"cut",title:i?"this one came":null},a("td",{class:"n"},`${r+1}`),a("td",{},a("bdi",{},l)),a("td",{class:"n"},x(e)),a("td",{class:"n"},t?x(t):"cut off"),a("td",{class:"bars"},a("span",{style:`width:${(100*Math.min(t,1)).toFixed(2)}%`})))}function Rt(l,e){let t=new Oe(l,e.data);return()=>t.state}var qt=`.pellucid-figure .text-and-list { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }
+.pellucid-figure .tokens.text { flex: 1 1 30em; max-height: min(40em, 70vh) }
+.pellucid-figure .tokens.text [role=option] { margin: 0 1px 2px 0; background: none }
+.pellucid-figure .tokens.text [aria-selected=true] { box-shadow: 0 0 0 2px rgb(30 130 240) }
+.pellucid-figure .text-and-list .beside { flex: 0 1 21em; min-width: 15em }
+.pellucid-figure .text-and-list .bars { width: 7em }
+`;var Kr=16,ze=class{constructor(e,t){this.host=e;this.data=t;let r=t.tokens.length>1?t.bits.values.indexOf(Math.max(...t.bits.values)):0;this.list=$(t.tokens,"The text",r,{picked:()=>{this.hovered=null,this.show()},hovered:i=>{this.hovered=i,this.show()}}),this.list.element.classList.add("text"),this.say=y(e),e.append(a("style",{},K+qt),a("div",{class:"text-and-list"},this.list.element,this.panel)),requestAnimationFrame(()=>this.tint()),w(()=>requestAnimationFrame(()=>this.tint())),this.show()}host;data;list;panel=a("div",{class:"beside"});say;hovered=null;get at(){return this.hovered??this.list.at}expected(e){let{expected:t,shares:r,words:i}=this.data,n=t.shape[1];return e?Array.from({length:n},(s,o)=>{let d=(e-1)*n+o;return{word:i[t.values[d]],share:r.values[d]}}):[]}tint(){let e=v(this.host);this.list.items.forEach((t,r)=>{t.style.background=le(this.data.bits.values[r]/Kr,e)})}show(){let{at:e,data:t}=this,r=t.tokens[e];this.say(this.told(e));let i=this.expected(e);this.panel.replaceChildren(...i.length?[oe("What was expected here",i,r)]:[])}told(e){let{tokens:t,bits:r,ranks:i,entropy:n,perplexity:s}=this.data;if(!e)return`0 ${t[0]} — the first token: nothing is before it`;let o=r.values[e],d=s===null?"":`; of the text: perplexity ${s.toFixed(1)}`;return`${e} ${t[e]} — ${o.toFixed(1)} bits of surprise (${x(2**-o)}), number ${i.values[e]} in line; ${n.values[e].toFixed(1)} bits were to be expected${d}`}};function Pt(l,e){let t=new ze(l,e.data);return()=>({at:t.at,bits:[...e.data.bits.values],expected:t.expected(t.at)})}var Ot=`.pellucid-figure .why { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }
+.pellucid-figure .writers tr { cursor: pointer }
+.pellucid-figure .writers tbody tr:hover { background: rgb(128 128 128 / .15) }
+.pellucid-figure .writers [aria-selected=true] { background: rgb(30 130 240 / .2) }
+.pellucid-figure .signed { position: relative; width: 13em; padding-right: 0 }
+.pellucid-figure .signed::before { content: ""; position: absolute; left: 50%; top: 0; bottom: 0;
+  border-left: 1px solid rgb(128 128 128 / .6) }
+.pellucid-figure .signed span { position: absolute; top: .3em; height: .9em; border-radius: .15em }
+.pellucid-figure .signed .more { background: #d55e00 }
+.pellucid-figure .signed .less { background: #2f86e0 }
+.pellucid-figure .writers .n { white-space: nowrap }
+.pellucid-figure .why > div:first-child { flex: 1 1 34em }
+.pellucid-figure .why > div:last-child { flex: 1 1 24em; max-width: 30em }
+.pellucid-figure .why figure { margin: 0 0 1em }
+.pellucid-figure .why figcaption { font-weight: 600 }
+.pellucid-figure .sum { width: 100%; max-width: 30em; display: block }
+.pellucid-figure .sum line { stroke: rgb(128 128 128 / .6) }
+.pellucid-figure .sum polyline { fill: none; stroke: #2f86e0; stroke-width: 2 }
+.pellucid-figure .sum circle { fill: #2f86e0 }
+.pellucid-figure .sum text { fill: currentcolor; font-size: 12px; opacity: .8 }
+.pellucid-figure .pieces { line-height: 2; max-height: 14em; overflow: auto }
+.pellucid-figure .pieces bdi { display: inline-block; line-height: 1.5; padding: 0 .15em; border-radius: .2em; margin-right: 1px }
+.pellucid-figure .middle { text-align: center; padding-right: 0 }
+`;var X=20,Ge=420,Y=190,_e=class{constructor(e,t){this.host=e;this.data=t;this.most=Math.max(...t.writers.map(({added:i})=>Math.abs(i)),1e-9);let r=t.writers.findIndex(({kind:i})=>i==="head");this.at=r>=0&&r<X?r:0,e.append(a("style",{},Ot),a("p",{class:"quiet"},t.says)),this.say=y(e),e.append(a("div",{class:"why"},this.list,a("div",{},this.line(),this.panel))),this.list.addEventListener("click",i=>this.pick(this.rowOf(i))),this.list.addEventListener("keydown",i=>this.key(i)),w(()=>requestAnimationFrame(()=>this.show())),requestAnimationFrame(()=>this.show()),this.draw()}host;data;at=0;count=X;rows=[];list=a("div",{});panel=a("div",{class:"from"});say;most;get state(){let{writers:e,cumulative:t}=this.data,r=e.slice(0,this.count).map(({name:i,added:n})=>({name:i,added:n,width:Math.abs(n)/this.most}));return{picked:e[this.at].name,bars:r,sources:this.sources(),line:[...t]}}sources(){let{layer:e,head:t}=this.data.writers[this.at],{values:r,shape:i}=this.data.sources;if(e===null||t===null)return null;let[,n,s]=i,o=(e*n+t)*s;return Array.from(r.subarray(o,o+s))}draw(){let t=a("tr",{},...["layer","writer","adds","takes | adds","logit without","prob. without"].map((i,n)=>a("th",{class:n===1?null:n===3?"middle":"n"},i)));this.rows=this.data.writers.slice(0,this.count).map((i,n)=>this.row(i,n));let r=a("button",{type:"button",click:()=>this.more()},`${Math.min(X,this.data.writers.length-this.count)} more`);this.list.replaceChildren(a("table",{class:"writers",role:"grid","aria-label":"Writers of the logit"},a("thead",{},t),a("tbody",{},...this.rows)),...this.count<this.data.writers.length?[r]:[]),this.show()}more(){this.count=Math.min(this.count+X,this.data.writers.length),this.draw(),this.rows[this.count-X]?.focus()}row({layer:e,kind:t,head:r,added:i,logit:n,prob:s},o){let d=r===null?t:`${t} ${r}`,c=50*Math.abs(i)/this.most,h=a("span",{class:i<0?"less":"more",style:`width:${c.toFixed(2)}%;${i<0?"right":"left"}:50%`}),u=[`${e??""}`,d,Z(i),h,n===null?"":n.toFixed(2),s===null?"":x(s)];return a("tr",{tabindex:o===this.at?0:-1,"aria-selected":`${o===this.at}`},...u.map((p,f)=>a("td",{class:f===3?"signed":f===1?null:"n"},p)))}rowOf(e){return this.rows.indexOf(e.target.closest("tbody tr"))}key(e){let t={ArrowUp:-1,ArrowDown:1}[e.key];!t||e.ctrlKey||e.altKey||e.metaKey||(e.preventDefault(),this.pick(Math.min(Math.max(this.at+t,0),this.rows.length-1)))}pick(e){e<0||(this.mark(!1),this.at=e,this.mark(!0),this.rows[e].focus(),this.show())}mark(e){this.rows[this.at].setAttribute("aria-selected",`${e}`),this.rows[this.at].setAttribute("tabindex",e?"0":"-1")}show(){let e=this.data.writers[this.at],t=this.sources();this.say(this.told(e)),this.panel.replaceChildren(...t?this.taken(e,t):[a("p",{class:"quiet"},"Pick a head to see from which tokens it took what it adds.")])}taken({layer:e,head:t,added:r},i){let n=Math.max(...i.map(Math.abs),1e-9),s=v(this.host),o=this.data.tokens.map((h,u)=>{let p=a("bdi",{title:`${u}: ${Z(i[u])}`},h);return p.style.background=le(i[u]/n,s),p}),c=[...i.keys()].sort((h,u)=>Math.abs(i[u])-Math.abs(i[h])).slice(0,3).map(h=>`${h} ${this.data.tokens[h]} ${Z(i[h])}`);return[a("p",{},`Head ${t} of layer ${e} took its ${Z(r)} from: ${c.join(", ")}`),a("div",{class:"pieces",tabindex:0,role:"group","aria-label":"By token"},...o)]}told({name:e,added:t,logit:r,prob:i}){let n=r===null||i===null?"not silenced here":`silenced in this row, the logit goes from ${this.data.whole.toFixed(2)} to ${r.toFixed(2)} and the probability from ${x(this.data.prob)} to ${x(i)}`;return`${e} adds ${Z(t)} of ${this.data.logit.toFixed(2)} — ${n}`}line(){let{cumulative:e}=this.data,t=Math.min(0,...e),r=Math.max(0,...e),i=h=>34+(Ge-44)*h/Math.max(1,e.length-1),n=h=>10+(Y-34)*(r-h)/(r-t||1),s=e.map((h,u)=>`${i(u).toFixed(1)},${n(h).toFixed(1)}`).join(" "),o=(h,u,p,f="end")=>m("text",{x:h,y:u+4,"text-anchor":f},p),d=e.length-1,c=m("svg",{class:"sum",viewBox:`0 0 ${Ge} ${Y}`,role:"img","aria-label":`The logit layer by layer: ${e.map(h=>h.toFixed(1)).join(", ")}`},m("line",{x1:34,x2:Ge-10,y1:n(0),y2:n(0)}),m("polyline",{points:s}),...e.map((h,u)=>m("circle",{cx:i(u),cy:n(h),r:2.4},m("title",{},`after ${u}: ${h.toFixed(2)}`))),o(28,n(0),"0"),o(28,n(e[d]),e[d].toFixed(1)),o(i(0),Y-10,"0","middle"),o(i(d),Y-10,`${d}`,"middle"),o((i(0)+i(d))/2,Y-10,"layers that have written","middle"));return a("figure",{},a("figcaption",{},"The logit, summed layer by layer"),c)}};function Z(l){return`${l<0?"−":"+"}${Math.abs(l).toFixed(3)}`}function zt(l,e){let t=new _e(l,e.data);return()=>t.state}var Gt={"attention-head":Xe,"attention-matrix":et,"attention-model":it,"attention-neuron":st,attribution:lt,comparison:ct,ledger:gt,map:vt,tokens:kt,tree:Lt,ablation:Ft,lens:Nt,next:Rt,surprise:Pt,why:zt};var _t=`/* Tints over the page's own background, under its own text colour, as in look/html.py. */
+.pellucid-figure { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 0 auto 2.5em;
+  text-align: left; position: relative }
+.pellucid-figure h2 { font-size: 1.35em; font-weight: 650; line-height: 1.25; margin: 0 0 .15em }
+.pellucid-figure p { margin: .3em 0 }
+.pellucid-figure .hint { opacity: .8; margin: 0 0 .8em; max-width: 62em }
+.pellucid-figure .quiet { opacity: .75 }
+.pellucid-figure bdi, .pellucid-figure code { font: 14px/1.5 ui-monospace, Menlo, Consolas, monospace;
+  white-space: pre }
+.pellucid-figure .toolbar { display: flex; flex-wrap: wrap; align-items: center; gap: .4em 1.2em;
+  margin: 0 0 .7em; min-height: 2em }
+.pellucid-figure .slider { display: inline-flex; align-items: center; gap: .5em }
+.pellucid-figure .slider output { min-width: 1.6em; font-variant-numeric: tabular-nums; font-weight: 600 }
+.pellucid-figure .slider input { width: 12em; margin: 0; accent-color: #0072b2 }
+.pellucid-figure button, .pellucid-figure select { font: inherit; color: inherit;
+  background: rgb(128 128 128 / .14); border: 1px solid rgb(128 128 128 / .45); border-radius: .35em;
+  padding: .1em .6em; cursor: pointer }
+.pellucid-figure select option { color: CanvasText; background: Canvas }
+.pellucid-figure button:hover, .pellucid-figure select:hover { background: rgb(128 128 128 / .28) }
+.pellucid-figure input[type=checkbox] { accent-color: #0072b2; margin: 0 }
+.pellucid-figure :focus-visible { outline: 3px solid #e69f00; outline-offset: 1px; border-radius: .2em }
+.pellucid-figure .status { min-height: 1.5em; font-variant-numeric: tabular-nums }
+.pellucid-figure canvas { display: block }
+.pellucid-figure table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+.pellucid-figure th, .pellucid-figure td { padding: .1em 1em .1em 0; text-align: left; font-weight: 400 }
+.pellucid-figure th { opacity: .75; border-bottom: 1px solid rgb(128 128 128 / .5) }
+.pellucid-figure .n { text-align: right }
+.pellucid-figure .tooltip { position: fixed; z-index: 9; pointer-events: none; max-width: 32em;
+  padding: .25em .6em; border-radius: .35em; color: CanvasText; background: Canvas;
+  border: 1px solid rgb(128 128 128 / .6); box-shadow: 0 2px 8px rgb(0 0 0 / .2);
+  font-variant-numeric: tabular-nums }
+.pellucid-figure .tokens { line-height: 2; overflow-wrap: anywhere; max-height: 12em; overflow: auto; position: relative;
+  padding: 3px }
+.pellucid-figure .tokens [role=option] { display: inline-block; line-height: 1.5; padding: 0 .2em;
+  margin: 0 1px; border-radius: .25em; background: rgb(128 128 128 / .12); cursor: pointer }
+.pellucid-figure .tokens [role=option]:hover { background: rgb(128 128 128 / .3) }
+.pellucid-figure .tokens [aria-selected=true] { background: rgb(30 130 240 / .35);
+  box-shadow: inset 0 -2px rgb(30 130 240) }
+.pellucid-figure .wrong { padding: .6em 1em; border-left: 4px solid #d55e00;
+  background: rgb(213 94 0 / .12) }
+.pellucid-figure .heads { display: inline-flex; flex-wrap: wrap; gap: .25em; align-items: center }
+.pellucid-figure .heads button { min-width: 2.2em; border-bottom: 4px solid var(--head) }
+.pellucid-figure .heads button[aria-pressed=false] { opacity: .6; border-bottom-color: transparent }
+.pellucid-figure .names { display: flex; gap: 420px }
+.pellucid-figure .names span { width: 12em; opacity: .75 }
+.pellucid-figure .names span:first-child { text-align: right }
+.pellucid-figure .scroll { display: flex; align-items: flex-start; max-height: min(46em, 80vh);
+  overflow: auto }
+.pellucid-figure .tokens.column, .pellucid-figure .column { width: 12em; flex: none; max-height: none;
+  overflow: visible; padding: 0; line-height: 22px }
+.pellucid-figure .tokens.column [role=option], .pellucid-figure .seen div { display: block;
+  height: 22px; line-height: 22px; margin: 0; padding: 0 .5em; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; background: none }
+.pellucid-figure .tokens.column [role=option] { text-align: right }
+.pellucid-figure .tokens.column [role=option]:hover { background: rgb(128 128 128 / .2) }
+.pellucid-figure .tokens.column [aria-selected=true] { background: rgb(30 130 240 / .3) }
+.pellucid-figure .seen div { background: rgb(30 130 240 / calc(.5 * var(--taken, 0))) }
+.pellucid-figure .scroll svg { flex: none; display: block }
+.pellucid-figure .matrix-and-list, .pellucid-figure .columns-and-list { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }
+.pellucid-figure .matrix { flex: 1 1 420px; max-width: 712px; min-width: 0; touch-action: none; cursor: crosshair }
+.pellucid-figure .beside { flex: 0 1 300px }
+.pellucid-figure .beside table { width: 100% }
+.pellucid-figure .beside tr.picked { background: rgb(240 150 0 / .22) }
+.pellucid-figure caption { text-align: left; font-weight: 600; padding: .6em 0 .2em }
+.pellucid-figure .zoom { display: flex; align-items: center; gap: .4em }
+.pellucid-figure .zoom button { min-width: 2.2em }
+.pellucid-figure .legend { width: 13em; margin-left: 1.2em; font-size: 12px }
+.pellucid-figure .legend .ink { height: 10px; border: 1px solid rgb(128 128 128 / .5); color: rgb(8 64 160);
+  background: linear-gradient(to right, transparent, currentcolor) }
+.pellucid-figure.dark .legend .ink { color: rgb(150 205 255) }
+.pellucid-figure .legend .marks { position: relative; height: 1.4em }
+.pellucid-figure .legend .marks span { position: absolute; transform: translateX(-50%); white-space: nowrap }
+.pellucid-figure .axis { margin: 0 0 .2em 3em; font-size: 13px }
+.pellucid-figure .heads-grid { margin-bottom: 1.2em; overflow-x: auto; padding: 3px }
+.pellucid-figure .heads-grid [role=row] { display: grid; gap: 2px; margin-bottom: 2px; font-size: 12px;
+  grid-template-columns: 2.6em repeat(var(--across), minmax(22px, 84px)) }
+.pellucid-figure .heads-grid [role=rowheader], .pellucid-figure .heads-grid [role=columnheader] {
+  text-align: center; align-self: center; opacity: .8; font-variant-numeric: tabular-nums }
+.pellucid-figure .heads-grid [role=gridcell] { aspect-ratio: 1; cursor: pointer;
+  background: rgb(128 128 128 / .1) }
+.pellucid-figure .heads-grid [role=gridcell]:hover { outline: 2px solid rgb(30 130 240) }
+.pellucid-figure .heads-grid [aria-selected=true] { outline: 3px solid #c24e00 }
+.pellucid-figure .heads-grid canvas { width: 100%; height: 100% }
+.pellucid-figure .strips td, .pellucid-figure .strips th { padding: .12em .8em .12em 0; white-space: nowrap }
+.pellucid-figure .strips th { padding-top: .8em }
+.pellucid-figure .strips bdi { display: inline-block; max-width: 10em; overflow: hidden; text-overflow: ellipsis }
+.pellucid-figure .strips canvas { width: 330px; height: 18px; background: rgb(128 128 128 / .08) }
+.pellucid-figure .wide { overflow-x: auto; margin-top: .8em }
+`;function jt(l,e){let t=We("title"),r=a("div",{class:"drawing"}),i=a("section",{class:"pellucid-figure","aria-labelledby":t,dir:"ltr"},a("style",{},_t),a("h2",{id:t},e.title),a("p",{class:"hint"},e.hint),r);l.append(i);let n=()=>{i.classList.toggle("dark",v(i))};return requestAnimationFrame(n),w(n),{outer:i,inner:r}}function Wt(l,e){let{outer:t,inner:r}=jt(l,e),i=Gt[e.kind];if(!i)throw new Error(`no figure of kind ${e.kind}`);return Object.assign(t,{state:i(r,e)})}async function Ur(l){let e=document.querySelector("main");try{let t=JSON.parse(l.textContent),r=await Promise.all([...document.querySelectorAll("script.array")].map(Vr));for(let i of de(t.figures,r))Wt(e,i);document.documentElement.dataset.drawn=""}catch(t){throw e.append(a("p",{class:"wrong",role:"alert"},`This page cannot be drawn: ${t}`)),t}}async function Vr(l){let e=atob(l.textContent),t=new Uint8Array(e.length);for(let i=0;i<e.length;i++)t[i]=e.charCodeAt(i);let r=new Blob([t]).stream().pipeThrough(new DecompressionStream("deflate"));return new Response(r).arrayBuffer()}function Xr({model:l,el:e}){let t=l.get("buffers").map(r=>r.buffer.slice(r.byteOffset,r.byteOffset+r.byteLength));Wt(e,de(l.get("figure"),t))}var Kt=document.querySelector("script#pellucid-figures");Kt&&Ur(Kt);var qa={render:Xr};export{qa as default,Wt as draw};

@@ -13,6 +13,7 @@ from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
 from pellucid.look.ablation import AblationView
 from pellucid.look.analogy import AnalogyView
+from pellucid.look.attention import AttentionView
 from pellucid.look.attribution import AttributionView
 from pellucid.look.comparison import ComparisonView
 from pellucid.look.expected import ExpectedView
@@ -139,6 +140,22 @@ class Look(View):
         """What may come next, and what temperature and top-p make of it."""
         at = self._position(position)
         return ExpectedView(self._read("next", top=top), at, top)
+
+    @_a_view
+    def attention(
+        self,
+        layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+        *,
+        figure: str | None = None,
+    ) -> AttentionView:
+        """What tokens look at: the heads of these layers, or of all.
+
+        `figure` is the one for a notebook: head, model, matrix or neuron.
+        """
+        every = range(self.trace.config.layers)
+        self.watch(*(f"layers.{i}.attn.[qk]" for i in layers or every))
+        return AttentionView(self.trace, layers, heads, figure)
 
     @_a_view
     def lens(self, *, top: int = 5) -> LensView:

@@ -19,7 +19,7 @@ _TRIED = 1 << 16  # bytes that tell whether an array gets smaller
 _WORTH = 0.98
 
 _STYLE = """
-:root { color-scheme: light dark }
+:root { color-scheme: light dark; color: CanvasText; background: Canvas }
 body { margin: 1.5em auto; padding: 0 1.5em; max-width: 1200px }
 h1 { font: 600 1em/1.4 system-ui, sans-serif; opacity: .75; margin: 0 0 1.5em }
 """
@@ -33,11 +33,11 @@ def page(title: str, figures: Sequence[Figure]) -> str:
     `data`, whatever a text or a token says, can leave the script element that holds it.
     """
     packed = Packed(figures)
-    code = Html(script() + "\nopenPage();\n")
+    code = Html(script())
     body = (
         element("main", element("h1", title)),
         element("noscript", "The figures of this page are drawn by its script."),
-        element("script", _json(packed.figures), type="application/json", id="figures"),
+        element("script", _json(packed.figures), type="application/json", id="pellucid-figures"),
         *(element("script", text, type="text/plain", class_="array") for text in _texts(packed)),
         element("script", code, type="module"),
     )

@@ -54,7 +54,7 @@ class View(ABC):
         figures = self.figures()
         if not figures:
             return document(title or "Pellucid", self.html())
-        return page(title or figures[0].title, figures)
+        return page(title or "Pellucid", figures)
 
     def save_html(self, path: str | PathLike[str]) -> None:
         """Write `page` to a file. Raises OSError."""

@@ -5,12 +5,12 @@ import { distinct } from "../colour.ts";
 import { check, slider, status, toolbar } from "../controls.ts";
 import { h, svg } from "../dom.ts";
 import { type Figure } from "../figure.ts";
+import { percent, Strongest, strongest } from "../strongest.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
 
-const LINE = 24; // pixels from one token to the next
-const GAP = 340; // between the columns
+const LINE = 22; // pixels from one token to the next
+const GAP = 420; // between the columns
 const LEAST = 0.005; // a weight that would be drawn too thin to see
-const NAMED = 5; // tokens that the status line names
 
 interface Link {
   readonly head: number; // as the data lists it
@@ -35,6 +35,7 @@ class HeadView {
   private readonly lines = svg("g");
   private readonly left: TokenList;
   private readonly right: HTMLElement[];
+  private readonly list: Strongest;
   private readonly say: (text: string) => void;
   private links: Link[] = [];
 
@@ -47,9 +48,10 @@ class HeadView {
       hovered: (at) => this.hover(at),
     });
     this.right = tokens.map((label) => h("div", {}, h("bdi", {}, label)));
+    this.list = new Strongest(tokens);
     this.controls(host);
-    this.say = status(host);
     this.columns(host);
+    this.say = status(host);
     this.show();
   }
 
@@ -114,7 +116,9 @@ class HeadView {
     const right = h("div", { class: "column seen", "aria-hidden": "true" }, ...this.right);
     const names = h("div", { class: "names" }, h("span", {}, "this token"), h("span", {}, "looks at"));
     const scroll = h("div", { class: "scroll" }, this.left.element, drawing, right);
-    host.append(names, scroll);
+    const beside = h("div", { class: "beside" }, this.list.element);
+    host.append(h("div", { class: "columns-and-list" }, h("div", {}, names, scroll), beside));
+    requestAnimationFrame(() => (scroll.scrollTop = this.left.at * LINE));
   }
 
   private show(): void {
@@ -126,7 +130,11 @@ class HeadView {
     this.right.forEach((token, i) => {
       token.style.setProperty("--taken", `${Math.sqrt(taken[i]!)}`);
     });
-    this.say(this.told(taken));
+    this.list.show(row, taken);
+    const [most] = strongest(taken);
+    const who = this.chosen.size === 1 ? "its head" : `${this.chosen.size} heads on average`;
+    const seen = most === undefined ? "nothing" : `${most} ${this.attention.tokens[most]} ${percent(taken[most]!)}`;
+    this.say(`Layer ${this.attention.layers[this.layer]}: ${row} ${this.attention.tokens[row]} looks most at ${seen}, ${who}`);
   }
 
   private of(head: number, row: number): Link[] {
@@ -144,14 +152,6 @@ class HeadView {
     });
   }
 
-  private told(taken: Float32Array): string {
-    const { tokens } = this.attention;
-    const order = [...taken.keys()].filter((i) => taken[i]! >= LEAST);
-    order.sort((a, b) => taken[b]! - taken[a]!);
-    const named = order.slice(0, NAMED).map((i) => `${tokens[i]} ${(100 * taken[i]!).toFixed(1)} %`);
-    const who = this.chosen.size === 1 ? "head" : `${this.chosen.size} heads, on average`;
-    return `${this.row} ${tokens[this.row]} — ${who}: ${named.join(", ") || "nothing that is shown"}`;
-  }
 }
 
 /** The figure `attention-head`. */
