@@ -154,9 +154,9 @@ def _made(
 ) -> Iterator[tuple[str, View]]:
     """The views that were asked for, each with what it takes of the options."""
     for name in dict.fromkeys(wanted):
-        taken = {key: value for key, value in arguments.items() if key in taken(name)}
+        given = {key: value for key, value in arguments.items() if key in taken(name)}
         with noticed(f"computing {name} ..."):
-            view = getattr(found, name)(**taken)
+            view = getattr(found, name)(**given)
         yield name, view
 
 
