@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -165,7 +165,7 @@ def test_a_later_version_is_told_so(trace, tmp_path):
             {"prompt_length": 1, "generation": None},
             "has no bytes",
         ),
-        ({"words.ends": np.zeros(1, np.int64)}, {}, "zip"),
+        ({"words.ends": np.zeros(1, np.int64)}, {}, "do not part"),
         ({"values/embed": np.zeros((2, 8), np.float32)}, {}, "not float32 [13, 8]"),
         ({"values/layers.9.x": np.zeros((13, 8), np.float32)}, {}, "x"),
         ({"values/embed": np.zeros((13, 8))}, {}, "float64"),
@@ -173,6 +173,20 @@ def test_a_later_version_is_told_so(trace, tmp_path):
         ({"generation/0.probs": np.zeros(2)}, {}, "zip"),
         ({"generation/0.ledger.ids": None}, {}, "is missing"),
         ({"generation/0.ledger.logsumexp": np.zeros(1)}, {}, "out of bounds"),
+        ({"generation/0.ledger.followed": np.array([-1, 1])}, {}, "as many as were followed"),
+        ({"generation/0.ledger.scores": np.zeros(2)}, {}, "scores or ranks missing"),
+        ({"generation/0.ledger.tokens": np.full(6, 300)}, {}, "does not follow its token"),
+        ({"generation/0.ledger.below": np.full(6, np.nan)}, {}, "where it fell"),
+        ({"generation/0.token_ids": np.zeros(6)}, {}, "not a column of whole numbers"),
+        ({"generation/0.probs": np.full(6, 1, np.int64)}, {}, "not a column of numbers"),
+        ({"generation/0.ids": np.zeros(1, np.int64)}, {}, "not those of the answer"),
+        ({"ids": np.zeros(13)}, {}, "not a column of whole numbers"),
+        ({}, {"text": "another"}, "not that of its tokens"),
+        ({}, {"parameters": {"prompt": 1}}, "no such parameter"),
+        ({}, {"readings": [{"name": "os", "arguments": {}}]}, "must be one of next"),
+        ({}, {"readings": [{"name": "next", "arguments": {"top": 10**9}}]}, "top"),
+        ({}, {"readings": [{"name": "next", "arguments": {"tops": 1}}]}, "tops"),
+        ({"values/layers.00.resid_pre": np.zeros((13, 8), np.float32)}, {}, "is no site"),
     ],
     ids=str,
 )
@@ -183,3 +197,54 @@ def test_a_damaged_trace_is_refused_in_one_line(tensors, changes, told, trace, t
         open_trace(path)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_more_layers_than_are_described_are_not_counted(trace, tmp_path):
+    save(trace, tmp_path / "a.trace")
+    origin = {"name": "x", "fingerprint": "f", "backend": "native", "settings": {}}
+    path = rewritten(tmp_path, origin=origin | {"config": asdict(CONFIG) | {"layers": 1 << 40}})
+    with pytest.raises(FormatError, match=r"of 1099511627776 layers"):
+        open_trace(path)
+
+
+def test_more_tokens_than_the_context_has_are_refused(tmp_path):
+    ids = PROMPT * 10
+    save(Trace(ORIGIN, ids, len(ids), PLAIN.words), tmp_path / "a.trace")
+    with pytest.raises(FormatError, match="70 tokens, and a context of 64"):
+        open_trace(tmp_path / "a.trace")
+
+
+def test_a_token_beyond_the_vocabulary_is_refused(tmp_path):
+    save(Trace(ORIGIN, (256,), 1, {256: b"x"}), tmp_path / "a.trace")
+    with pytest.raises(FormatError, match="token 256"):
+        open_trace(tmp_path / "a.trace")
+
+
+def test_tokens_that_share_bytes_are_refused_before_they_fill_the_memory(tmp_path):
+    save(PLAIN, tmp_path / "a.trace")
+    ends = np.array([7, 0] * (1 << 10) + [7])
+    ids = np.arange(len(ends))
+    path = rewritten(tmp_path, {"words.ends": ends, "words.ids": ids})
+    with pytest.raises(FormatError, match="do not part"):
+        open_trace(path)
+
+
+def test_a_tree_without_a_root_or_of_unknown_fates_is_refused(answered, tmp_path):
+    generation = answered(max_new_tokens=3, num_beams=2)
+    words = dict.fromkeys(range(256), b"x")
+    run = Trace(ORIGIN, PROMPT + generation.ids, len(PROMPT), words, generation=generation)
+    for name, value in (("parents", -1), ("parents", 99), ("fates", -1)):
+        save(run, tmp_path / "a.trace")
+        size = len(generation.tree.nodes)
+        path = rewritten(tmp_path, {f"generation/tree.{name}": np.full(size, value)})
+        with pytest.raises(FormatError, match=r"root|parent|fate"):
+            open_trace(path)
+
+
+def test_json_that_never_ends_its_brackets_is_refused(tmp_path):
+    save(PLAIN, tmp_path / "a.trace")
+    data = load_file(tmp_path / "a.trace")
+    deep = '{"version": 1, "messages": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    save_file(data, tmp_path / "a.trace", {KEY: deep})
+    with pytest.raises(FormatError, match="recursion"):
+        open_trace(tmp_path / "a.trace")

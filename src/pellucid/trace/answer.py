@@ -9,24 +9,51 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, get_args
+from typing import get_args
 
+import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from pellucid.choose.ledger import Draft, Entry, Ledger
 from pellucid.choose.tree import Fate, Node, Tree
-from pellucid.engine.generation import GeneratedToken, Generation
+from pellucid.engine.generation import FinishReason, GeneratedToken, Generation
+from pellucid.trace.columns import Array, numbers, whole, within
 
-Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
-_FATES: tuple[str | None, ...] = (None, *get_args(Fate))
+_FATES: tuple[Fate | None, ...] = (None, *get_args(Fate))
 _NONE = math.nan
 _DRAFT = [field.name for field in fields(Draft)]
 
 
-def packed(generation: Generation) -> tuple[dict[str, Any], Arrays]:
+class LedgerWords(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a ledger is no number."""
+
+    filters: list[str]
+    drafted: bool
+    by_hand: bool
+
+
+class AnswerWords(msgspec.Struct, forbid_unknown_fields=True):
+    """What of an answer is no number; a text and a ledger for each token."""
+
+    text: str
+    finish_reason: FinishReason
+    seed: int | None
+    drafted: int | None
+    accepted: int | None
+    texts: list[str]
+    ledgers: list[LedgerWords | None]
+
+
+class Words(msgspec.Struct, forbid_unknown_fields=True):
+    """What JSON says of an answer and its alternatives, checked field by field."""
+
+    answers: list[AnswerWords]
+    tree: bool
+
+
+def packed(generation: Generation) -> tuple[Words, Arrays]:
     """What JSON says of an answer and its alternatives, and their numbers by name."""
     answers = [generation, *generation.alternatives]
     arrays: Arrays = {"scores": _column(answer.score for answer in answers)}
@@ -37,33 +64,32 @@ def packed(generation: Generation) -> tuple[dict[str, Any], Arrays]:
         arrays |= {f"{number}.{name}": array for name, array in columns.items()}
     if generation.tree is not None:
         arrays |= {f"tree.{name}": array for name, array in _tree(generation.tree).items()}
-    return {"answers": said, "tree": generation.tree is not None}, arrays
+    return Words(said, generation.tree is not None), arrays
 
 
-def unpacked(
-    said: Mapping[str, Any], arrays: Mapping[str, Array], prompt_ids: tuple[int, ...]
-) -> Generation:
-    """The answer again. Raises KeyError, TypeError, ValueError or IndexError for what is none."""
+def unpacked(said: Words, arrays: Mapping[str, Array], prompt_ids: tuple[int, ...]) -> Generation:
+    """The answer again. Raises what `file` takes for damage."""
+    scores = numbers(arrays, "scores")
     answers = [
-        _read_answer(words, _named(arrays, f"{number}."), prompt_ids, _value(score))
-        for number, (words, score) in enumerate(zip(said["answers"], arrays["scores"], strict=True))
+        _read_answer(words, within(arrays, f"{number}."), prompt_ids, _value(score))
+        for number, (words, score) in enumerate(zip(said.answers, scores, strict=True))
     ]
-    tree = _read_tree(_named(arrays, "tree.")) if said["tree"] else None
+    tree = _read_tree(within(arrays, "tree.")) if said.tree else None
     first = vars(answers[0]) | {"alternatives": tuple(answers[1:]), "tree": tree}
     return Generation(**first)
 
 
-def _answer(answer: Generation) -> tuple[dict[str, Any], Arrays]:
+def _answer(answer: Generation) -> tuple[AnswerWords, Arrays]:
     tokens = answer.tokens
-    words = {
-        "text": answer.text,
-        "finish_reason": answer.finish_reason,
-        "seed": answer.seed,
-        "drafted": answer.drafted,
-        "accepted": answer.accepted,
-        "texts": [token.text for token in tokens],
-        "ledgers": [token.ledger and _words(token.ledger) for token in tokens],
-    }
+    words = AnswerWords(
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        seed=answer.seed,
+        drafted=answer.drafted,
+        accepted=answer.accepted,
+        texts=[token.text for token in tokens],
+        ledgers=[token.ledger and _words(token.ledger) for token in tokens],
+    )
     columns: Arrays = {
         "ids": _whole(answer.ids),
         "token_ids": _whole(token.id for token in tokens),
@@ -75,13 +101,10 @@ def _answer(answer: Generation) -> tuple[dict[str, Any], Arrays]:
     return words, columns | {f"ledger.{name}": array for name, array in _ledgers(ledgers).items()}
 
 
-def _words(ledger: Ledger) -> dict[str, Any]:
-    """What of a ledger is no number."""
-    return {
-        "filters": [entry.name for entry in ledger.entries],
-        "drafted": ledger.draft is not None,
-        "by_hand": ledger.by_hand,
-    }
+def _words(ledger: Ledger) -> LedgerWords:
+    return LedgerWords(
+        [entry.name for entry in ledger.entries], ledger.draft is not None, ledger.by_hand
+    )
 
 
 def _ledgers(ledgers: Sequence[Ledger]) -> Arrays:
@@ -104,65 +127,80 @@ def _ledgers(ledgers: Sequence[Ledger]) -> Arrays:
 
 
 def _read_answer(
-    words: Mapping[str, Any],
+    words: AnswerWords,
     columns: Mapping[str, Array],
     prompt_ids: tuple[int, ...],
     score: float | None,
 ) -> Generation:
-    ledgers = _read_ledgers(words["ledgers"], _named(columns, "ledger."))
-    told = (words["texts"], ledgers, *(columns[name] for name in _COLUMNS))
+    ledgers = _read_ledgers(words.ledgers, within(columns, "ledger."))
+    probs = (numbers(columns, name) for name in ("probs", "processed_probs"))
+    ids, ranks = whole(columns, "token_ids"), whole(columns, "ranks")
+    told = (words.texts, ledgers, ids, ranks, *probs)
     tokens = tuple(
         GeneratedToken(int(i), text, float(prob), int(rank), float(processed), ledger)
         for text, ledger, i, rank, prob, processed in zip(*told, strict=True)
     )
     names = ("text", "finish_reason", "seed", "drafted", "accepted")
     return Generation(
-        ids=tuple(columns["ids"].tolist()),
+        ids=tuple(whole(columns, "ids").tolist()),
         prompt_ids=prompt_ids,
         tokens=tokens,
         score=score,
-        **{name: words[name] for name in names},
+        **{name: getattr(words, name) for name in names},
     )
 
 
-_COLUMNS = ("token_ids", "ranks", "probs", "processed_probs")
-
-
 def _read_ledgers(
-    said: Sequence[Mapping[str, Any] | None], columns: Mapping[str, Array]
+    said: Sequence[LedgerWords | None], columns: Mapping[str, Array]
 ) -> Iterator[Ledger | None]:
+    followed, ids = whole(columns, "followed"), whole(columns, "ids")
+    if (followed < 1).any() or followed.sum() != len(ids):
+        raise ValueError("the candidates of ledgers are not as many as were followed")
     entries, rows, drafts, number = 0, 0, 0, 0
-    starts = np.concatenate([[0], np.cumsum(columns["followed"])])
+    ends = np.cumsum(followed).tolist()
     for words in said:
         if words is None:
             yield None
             continue
-        followed = int(columns["followed"][number])
+        count, end = int(followed[number]), ends[number]
         steps = []
-        for name in words["filters"]:
-            steps.append(_read_entry(name, columns, entries, slice(rows, rows + followed)))
-            entries, rows = entries + 1, rows + followed
-        yield Ledger(
-            columns["ids"][starts[number] : starts[number] + followed],
+        for name in words.filters:
+            steps.append(_read_entry(name, columns, entries, slice(rows, rows + count)))
+            entries, rows = entries + 1, rows + count
+        ledger = Ledger(
+            ids[end - count : end],
             tuple(steps),
-            int(columns["tokens"][number]),
-            _value(columns["uniforms"][number]),
-            _value(columns["below"][number]),
-            _read_draft(columns["drafts"][drafts]) if words["drafted"] else None,
-            words["by_hand"],
+            int(whole(columns, "tokens")[number]),
+            _value(numbers(columns, "uniforms")[number]),
+            _value(numbers(columns, "below")[number]),
+            _read_draft(columns["drafts"][drafts]) if words.drafted else None,
+            words.by_hand,
         )
-        drafts += words["drafted"]
+        _check(ledger)
+        yield ledger
+        drafts += words.drafted
         number += 1
 
 
+def _check(ledger: Ledger) -> None:
+    """Raises ValueError for a ledger that does not tell what it is there for."""
+    if not ledger.steps or np.count_nonzero(ledger.ids == ledger.token) != 1:
+        raise ValueError("a ledger does not follow its token")
+    if ledger.uniform is not None and ledger.below is None:
+        raise ValueError("a ledger has a draw, and not where it fell")
+
+
 def _read_entry(name: str, columns: Mapping[str, Array], number: int, rows: slice) -> Entry:
+    scores, ranks = numbers(columns, "scores")[rows], whole(columns, "ranks")[rows]
+    if not len(scores) == len(ranks) == rows.stop - rows.start:
+        raise ValueError(f"step {number} of the ledgers has scores or ranks missing")
     return Entry(
         name,
-        columns["scores"][rows],
-        columns["ranks"][rows],
-        float(columns["logsumexp"][number]),
-        int(columns["left"][number]),
-        float(columns["removed"][number]),
+        scores,
+        ranks,
+        float(numbers(columns, "logsumexp")[number]),
+        int(whole(columns, "left")[number]),
+        float(numbers(columns, "removed")[number]),
     )
 
 
@@ -183,17 +221,24 @@ def _tree(tree: Tree) -> Arrays:
 
 
 def _read_tree(columns: Mapping[str, Array]) -> Tree:
-    names = ("parents", "tokens", "logprobs", "scores", "fates")
-    rows = zip(*(columns[name].tolist() for name in names), strict=True)
-    nodes = [Node(p, t, logprob, score, _FATES[fate]) for p, t, logprob, score, fate in rows]
-    if any(not -1 <= node.parent < place for place, node in enumerate(nodes)):
+    told = (
+        *(whole(columns, name).tolist() for name in ("parents", "tokens")),
+        *(numbers(columns, name).tolist() for name in ("logprobs", "scores")),
+        whole(columns, "fates").tolist(),
+    )
+    rows = zip(*told, strict=True)
+    nodes = [Node(p, t, logprob, score, _fate(f)) for p, t, logprob, score, f in rows]
+    if not nodes or nodes[0].parent != -1:
+        raise ValueError("the tree has no root")
+    if any(not 0 <= node.parent < place for place, node in enumerate(nodes) if place):
         raise ValueError("a node of the tree comes before its parent")
     return Tree(nodes)
 
 
-def _named(arrays: Mapping[str, Array], prefix: str) -> Arrays:
-    """Those whose name begins so, by the rest of it."""
-    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+def _fate(number: int) -> Fate | None:
+    if not 0 <= number < len(_FATES):
+        raise ValueError(f"there is no fate {number}")
+    return _FATES[number]
 
 
 def _whole(values: Iterable[int]) -> Array:

@@ -15,12 +15,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pellucid.choose.parameters import parameters
 from pellucid.errors import FormatError, ParameterError, PellucidError, UnsupportedError
 from pellucid.model import sites
 from pellucid.model.config import ModelConfig
 from pellucid.model.probe import Edit
 from pellucid.trace import answer
+from pellucid.trace.columns import whole, within
 from pellucid.trace.origin import Origin
+from pellucid.trace.readings import needed
 from pellucid.trace.trace import Array, Reading, Trace
 from pellucid.weights.safetensors import read_annotated
 from pellucid.weights.tensor import Tensor
@@ -28,6 +31,9 @@ from pellucid.weights.tensor import Tensor
 VERSION = 1
 KEY = "pellucid.trace"
 _MOST_TEXT = 6 << 20  # of a header of 8 MiB, which `weights/safetensors.py` reads
+_DAMAGE = (
+    KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, ParameterError,
+)  # fmt: skip
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "u1"}
 
 
@@ -60,7 +66,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, Any]
     edits: list[dict[str, Any]]
     readings: list[_Reading]
-    generation: dict[str, Any] | None
+    generation: answer.Words | None
 
 
 def save(trace: Trace, path: Path) -> None:
@@ -114,16 +120,17 @@ def open_trace(path: Path) -> Trace:
     with _read(path):
         header = _header(path, metadata[KEY])
         arrays = {name: _array(tensor) for name, tensor in tensors.items()}
-        ids = tuple(arrays["ids"].tolist())
+        ids = tuple(whole(arrays, "ids").tolist())
         if not 0 < header.prompt_length <= len(ids):
             raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
         generation = header.generation and answer.unpacked(
-            header.generation, _within(arrays, "generation/"), ids[: header.prompt_length]
+            header.generation, within(arrays, "generation/"), ids[: header.prompt_length]
         )
         readings = [
-            Reading(one.name, one.arguments, _within(arrays, f"readings/{number}/"))
+            Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
             for number, one in enumerate(header.readings)
         ]
+        _check_config(header.origin.config)
         trace = Trace(
             Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
             ids,
@@ -132,12 +139,14 @@ def open_trace(path: Path) -> Trace:
             header.messages,
             header.template,
             header.parameters,
-            generation or None,
+            generation,
             header.edits,
             _values(arrays, header.origin.config),
             readings,
         )
         _check(trace)
+        if header.text != trace.text:
+            raise ValueError("its text is not that of its tokens")
         return trace
 
 
@@ -149,26 +158,43 @@ def _header(path: Path, text: str) -> _Header:
     return msgspec.json.decode(text, type=_Header)
 
 
+def _check_config(config: ModelConfig) -> None:
+    """Raises ValueError where layers are counted that are not there: each is named later on."""
+    kinds = [config.rope, config.window, *([config.experts.layers] if config.experts else [])]
+    if any(len(kind) != config.layers for kind in kinds):
+        raise ValueError(f"a model of {config.layers} layers describes others")
+
+
 def _check(trace: Trace) -> None:
     """What no trace is without. Raises ValueError or ParameterError."""
+    config, said = trace.config, trace.generation
+    parameters(**trace.parameters)
     for edit in trace.edits:
         if not isinstance(edit["change"], str):  # or the name of a function
             Edit.from_dict(edit)
+    for reading in trace.readings:
+        needed(config, reading.name, reading.arguments)
+    if len(trace.ids) > config.context_length:
+        raise ValueError(f"{len(trace.ids)} tokens, and a context of {config.context_length}")
+    if trace.ids[trace.prompt_length :] != (said.ids if said else ()):
+        raise ValueError("the tokens behind the prompt are not those of the answer")
     for token in trace.ids:
-        if token not in trace.words:
+        if not 0 <= token < config.vocab_size or token not in trace.words:
             raise ValueError(f"token {token} has no bytes")
 
 
 def _values(arrays: Mapping[str, Array], config: ModelConfig) -> dict[str, Array]:
     """What was watched, in the order of the forward; a safetensors file sorts names otherwise."""
-    stored = _within(arrays, "values/")
-    rows = len(arrays["ids"])
+    stored, rows = within(arrays, "values/"), len(arrays["ids"])
+    known = [site for site in sites.names(config) if site in stored]
+    for site in stored.keys() - set(known):
+        raise ValueError(f"{site[:80]!r} is no site of this model")
     for site, value in stored.items():
         expected = (rows, *sites.shape(site, config, rows))
         if value.shape != expected or value.dtype != np.float32:
             shape = f"{value.dtype} {list(value.shape)}"
             raise ValueError(f"{site} is {shape}, not float32 {list(expected)}")
-    return {site: stored[site] for site in sites.names(config) if site in stored}
+    return {site: stored[site] for site in known}
 
 
 @contextmanager
@@ -176,12 +202,12 @@ def _read(path: Path) -> Iterator[None]:
     """What can be wrong with a trace, as one error."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, ParameterError) as error:
+    except _DAMAGE as error:
         told = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise FormatError(path, KEY, told[:300]) from error
 
 
-def _generation(trace: Trace) -> tuple[dict[str, Any] | None, dict[str, Array]]:
+def _generation(trace: Trace) -> tuple[answer.Words | None, dict[str, Array]]:
     if trace.generation is None:
         return None, {}
     said, arrays = answer.packed(trace.generation)
@@ -198,14 +224,14 @@ def _words(words: Mapping[int, bytes]) -> dict[str, Array]:
 
 
 def _read_words(arrays: Mapping[str, Array]) -> dict[int, bytes]:
-    data, ends = arrays["words.bytes"].tobytes(), arrays["words.ends"].tolist()
-    pairs = zip([0, *ends], ends, strict=False)
+    """The bytes of each token, each byte once: overlapping ones could be more than memory holds."""
+    data, ends = arrays["words.bytes"].tobytes(), whole(arrays, "words.ends")
+    starts = np.concatenate([[0], ends[:-1]])
+    if (ends < starts).any() or ends[-1:].tolist() != [len(data)]:
+        raise ValueError("words.ends do not part words.bytes")
+    pairs = zip(starts.tolist(), ends.tolist(), strict=True)
     pieces = [data[start:end] for start, end in pairs]
-    return dict(zip(arrays["words.ids"].tolist(), pieces, strict=True))
-
-
-def _within(arrays: Mapping[str, Array], folder: str) -> dict[str, Array]:
-    return {n.removeprefix(folder): a for n, a in arrays.items() if n.startswith(folder)}
+    return dict(zip(whole(arrays, "words.ids").tolist(), pieces, strict=True))
 
 
 def _array(tensor: Tensor) -> Array:
