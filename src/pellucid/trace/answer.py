@@ -88,7 +88,7 @@ def _answer(answer: Generation) -> tuple[AnswerWords, Arrays]:
         drafted=answer.drafted,
         accepted=answer.accepted,
         texts=[token.text for token in tokens],
-        ledgers=[token.ledger and _words(token.ledger) for token in tokens],
+        ledgers=[_words(token.ledger) if token.ledger else None for token in tokens],
     )
     columns: Arrays = {
         "ids": _whole(answer.ids),

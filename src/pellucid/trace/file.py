@@ -123,9 +123,9 @@ def open_trace(path: Path) -> Trace:
         ids = tuple(whole(arrays, "ids").tolist())
         if not 0 < header.prompt_length <= len(ids):
             raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
-        generation = header.generation and answer.unpacked(
-            header.generation, within(arrays, "generation/"), ids[: header.prompt_length]
-        )
+        said = header.generation
+        prompt, numbers = ids[: header.prompt_length], within(arrays, "generation/")
+        generation = answer.unpacked(said, numbers, prompt) if said else None
         readings = [
             Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
             for number, one in enumerate(header.readings)
