@@ -22,6 +22,10 @@ _ARGUMENTS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 
+# For playwright's `evaluate_all`: left, top, right and bottom of each.
+BOXES = """all => all.map(e => e.getBoundingClientRect())
+              .map(b => [b.left, b.top, b.right, b.bottom])"""
+
 
 class Page:
     """A page that is open: playwright's page, and what went wrong in it."""

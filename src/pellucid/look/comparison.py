@@ -179,7 +179,7 @@ class ComparisonView(View):
         told = self.comparison
         if len(told.pairs) > most:
             yield left_out(len(told.pairs) - most)
-        names = [f"{t.origin.name} ({t.origin.backend})" for t in (told.left, told.right)]
+        names = [f"{_short(t)} ({t.origin.backend})" for t in (told.left, told.right)]
         changed = [" changed" if t.edits else "" for t in (told.left, told.right)]
         yield f"Left: {names[0]}{changed[0]}. Right: {names[1]}{changed[1]}."
         yield from self._verdict()
@@ -230,4 +230,9 @@ class ComparisonView(View):
         )
 
     def _run(self, trace: Trace) -> str:
-        return f"{trace.origin.name}{', changed' if trace.edits else ''}"
+        return f"{_short(trace)}{', changed' if trace.edits else ''}"
+
+
+def _short(trace: Trace) -> str:
+    """A model's name; of a file, without its folders."""
+    return trace.origin.name.replace("\\", "/").rpartition("/")[2]
