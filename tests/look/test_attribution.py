@@ -65,6 +65,8 @@ def test_there_are_other_ways_to_take_a_token_out(lm: LM, by: str) -> None:
     assert view.effect[VALUE_POSITION] > 0.3, "without the i, there is no i to be said"
     assert np.isnan(view.effect[LAST]) == (by == "hidden")
     assert view.integrated is None
+    way = {"zero": "replaced by zeros.", "hidden": "no later token may look at it.", "c": "by c."}
+    assert way[by] in plain(view.terminal(), 200)
 
 
 def test_every_form_has_the_same_numbers(view: AttributionView, page: Callable[[str], Any]) -> None:

@@ -27,6 +27,11 @@ def test_the_same_answer_is_the_same(told, answered):
     assert "the same, to the last bit" in str(view)
 
 
+def test_a_trace_that_holds_nothing_computed_has_nothing_to_compare(told):
+    bare = replace(told, generation=None)
+    assert "Nothing to compare" in str(ReplayView(checks(bare, None), []))
+
+
 def test_another_token_is_found(told, answered):
     other = answered(**{**told.parameters, "seed": 4})
     view = ReplayView(checks(told, other), ["why not"])

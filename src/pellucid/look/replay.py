@@ -59,6 +59,8 @@ class ReplayView(View):
         wrong = [check for check in self.checks if not check.same]
         if wrong:
             return f"Not the same: {', '.join(check.what for check in wrong[:5])}."
+        if not self.checks:
+            return "Nothing to compare: this trace has no answer, no values and no readings."
         count = sum(check.count for check in self.checks)
         return f"All {count:,} numbers are the same, to the last bit."
 

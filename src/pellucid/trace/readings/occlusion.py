@@ -60,7 +60,8 @@ def read(
 ) -> dict[str, Array]:
     """The logit and the log-probability of `token` after `position`, with each of the tokens at
     `places` (all up to there, unless given) taken out: `logits` and `logprobs` `[places]`; `logit`
-    and `logprob` `[1]` are those of the run. `places` come back as an array.
+    and `logprob` `[1]` are those of the run. `places` come back as an array, as `by_ids` does a
+    token that `by` names.
 
     `by` says what is in its place: the average of all embeddings ("mean"), so that its position is
     kept and nothing is said there; nothing at all ("zero"); another token (its id); or the token
@@ -85,6 +86,7 @@ def read(
         "logit": np.array(own[:1], np.float32),
         "logprob": np.array(own[1:], np.float32),
         "target_ids": np.array([token], np.int64),
+        "by_ids": np.array([] if isinstance(by, str) else [by], np.int64),
     }
 
 
