@@ -152,7 +152,7 @@ class ScoreView(View, Sequence[ScoredToken]):
         if len(self) > most:
             yield left_out(len(self) - most)
         if self.perplexity is not None:
-            bits = _bits(self.logprob / self.scored)
+            bits = bits_of(self.logprob / self.scored)
             yield (
                 f"Log-probability {self.logprob:.3f} over {self.scored:,} "
                 f"token{'s' * (self.scored != 1)}, {bits:.2f} bits each; "
@@ -162,24 +162,24 @@ class ScoreView(View, Sequence[ScoredToken]):
             yield "The first token has nothing before it, and so no probability."
 
 
-def _bits(logprob: float | None) -> float:
+def bits_of(logprob: float | None) -> float:
     """The surprise, -log2 of the probability."""
     return 0.0 - (logprob or 0.0) / math.log(2)
 
 
 def _share(token: ScoredToken) -> float:
     """Of a full bar."""
-    return _bits(token.logprob) / _MOST_BITS
+    return bits_of(token.logprob) / _MOST_BITS
 
 
 def _heat(token: ScoredToken) -> int:
-    return bisect(_STEPS, _bits(token.logprob))
+    return bisect(_STEPS, bits_of(token.logprob))
 
 
 def _numbers(logprob: float | None) -> tuple[str, str, str]:
     if logprob is None:
         return "", "", ""
-    return f"{logprob:.3f}", percent(math.exp(logprob)), f"{_bits(logprob):.1f} bits"
+    return f"{logprob:.3f}", percent(math.exp(logprob)), f"{bits_of(logprob):.1f} bits"
 
 
 def _tinted(token: ScoredToken, title: str | None = None) -> html.Html:

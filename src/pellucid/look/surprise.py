@@ -10,7 +10,7 @@ import numpy as np
 from pellucid.look import found
 from pellucid.look.figure import Figure, labels
 from pellucid.look.numbers import finite
-from pellucid.look.score import ScoredToken, ScoreView
+from pellucid.look.score import ScoredToken, ScoreView, bits_of
 from pellucid.trace.trace import Trace
 
 _NAMED = 5  # tokens that were expected: in JSON and in the drawing
@@ -71,8 +71,7 @@ class SurpriseView(ScoreView):
 
     def figure(self) -> Figure:
         """The text, tinted; what was expected instead of each token."""
-        bits = [0.0, *(-token.logprob / math.log(2) for token in self.tokens[1:]
-                       if token.logprob is not None)]  # fmt: skip
+        bits = [bits_of(token.logprob) for token in self.tokens]  # of the first none
         words = np.unique(self._ids)
         return Figure(
             "surprise",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -56,12 +55,3 @@ def joined(parts: Iterable[Mapping[str, Array]], axis: int = 0) -> dict[str, Arr
 def checked_top(top: int, config: ModelConfig) -> int:
     """How many tokens of each distribution are kept, within bounds. Raises ParameterError."""
     return Integer(1, min(MOST_TOP, config.vocab_size)).check("top", top)
-
-
-def bits(logprob: float) -> float:
-    """The surprise of a token, -log2 of its probability.
-
-    >>> bits(math.log(0.25))
-    2.0
-    """
-    return 0.0 - logprob / math.log(2)
