@@ -1,6 +1,7 @@
 /** One head's pattern as a matrix to move about in: a row for each token that looks, a column for
  * each that is looked at. */
 
+import style from "./matrix.css";
 import { type Attention } from "./attention.ts";
 import { isDark } from "./colour.ts";
 import { Surface } from "./canvas.ts";
@@ -64,7 +65,7 @@ export class MatrixView {
     this.list = new Strongest(attention.tokens);
     const beside = h("div", { class: "beside" }, h("div", { class: "zoom" }, ...zoom, shareLegend()),
       this.list.element);
-    host.append(h("div", { class: "matrix-and-list" }, this.place, beside));
+    host.append(h("style", {}, style), h("div", { class: "side-by-side" }, this.place, beside));
     this.say = status(host);
     this.tooltip = new Tooltip(host);
     this.surface = new Surface(this.place, "", (width) => this.measure(width), (context) => this.paint(context));

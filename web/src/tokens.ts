@@ -17,7 +17,7 @@ export interface TokenEvents {
   hovered?(at: number | null): void;
 }
 
-/** The tokens one after the other, or one below the other where the style says so (`columns`). */
+/** The tokens one after the other, or one below the other where the style says so. */
 export function tokenList(
   labels: readonly string[], name: string, first: number, events: TokenEvents,
 ): TokenList {

@@ -26,6 +26,7 @@ _HELP = {
     "layers": "such a layer, from 0",
     "head": "this head, from 0",
     "heads": "such a head, from 0",
+    "figure": "of a page: head, model, matrix or neuron",
     "position": "the token at this place, from 0; -1 is the last",
     "token": "the token that may come next, by its text or id",
     "versus": "another token, to which it is compared",

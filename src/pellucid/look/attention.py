@@ -75,8 +75,8 @@ class Kept(Protocol):
 class AttentionView(View):
     """The heads of some layers: what each token looks at, and how much.
 
-    `layers` and `heads` are numbers of them, all where None is given; `figure` is the one for a
-    notebook: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q and attn.k of
+    `layers` and `heads` are numbers of them, all where None is given; `figure` is the one
+    that is drawn: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q and attn.k of
     these layers. Raises ParameterError where it does not, for a layer or head that the model does
     not have, and for attention that was changed behind its queries and keys.
     """
@@ -93,8 +93,8 @@ class AttentionView(View):
         self.layers = _numbers("layers", layers, self.config.layers)
         self.heads = _numbers("heads", heads, self.config.heads)
         self._alone = len(self.layers) * len(self.heads) == 1
-        self._shown = figure or ("matrix" if self._alone else "model")
-        if self._shown not in _FIGURES:
+        self._asked = figure
+        if figure is not None and figure not in _FIGURES:
             reason = f"must be one of {', '.join(_FIGURES)}, not {figure!r:.40}"
             raise ParameterError("figure", reason)
         _refuse_changed(trace, self.layers)
@@ -142,12 +142,14 @@ class AttentionView(View):
         return html.fragment(html.element("p", self._says(), class_="quiet"), shown)
 
     def figure(self) -> Figure:
-        return self._figure(self._shown)
+        return self._figure(self._asked or ("matrix" if self._alone else "model"))
 
     def figures(self) -> Sequence[Figure]:
-        """Lines; all heads, or the one; query times key: all from the same queries and keys."""
-        kinds = ("head", "matrix" if self._alone else "model", "neuron")
-        return [self._figure(kind) for kind in kinds]
+        """The one that was asked for, or: lines; all heads, or the one; query times key. All are of
+        the same queries and keys, which a page carries once.
+        """
+        every = ("head", "matrix" if self._alone else "model", "neuron")
+        return [self._figure(kind) for kind in ([self._asked] if self._asked else every)]
 
     def _group(self, head: int) -> int:
         """Which of the keys' heads a head reads."""

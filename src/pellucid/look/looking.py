@@ -151,7 +151,7 @@ class Look(View):
     ) -> AttentionView:
         """What tokens look at: the heads of these layers, or of all.
 
-        `figure` is the one for a notebook: head, model, matrix or neuron.
+        `figure` is the one that is drawn: head, model, matrix or neuron.
         """
         every = range(self.trace.config.layers)
         self.watch(*(f"layers.{i}.attn.[qk]" for i in layers or every))

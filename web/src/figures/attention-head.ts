@@ -1,5 +1,6 @@
 /** Which tokens a token looks at: lines between two columns, one colour a head. */
 
+import style from "./attention-head.css";
 import { Attention, type AttentionData } from "../attention.ts";
 import { distinct } from "../colour.ts";
 import { check, slider, status, toolbar } from "../controls.ts";
@@ -47,7 +48,8 @@ class HeadView {
       picked: () => this.show(),
       hovered: (at) => this.hover(at),
     });
-    this.right = tokens.map((label) => h("div", {}, h("bdi", {}, label)));
+    this.right = tokens.map((label) => h("div", { class: "seen" }, h("bdi", {}, label)));
+    host.append(h("style", {}, style));
     this.list = new Strongest(tokens);
     this.controls(host);
     this.columns(host);
@@ -112,12 +114,11 @@ class HeadView {
   private columns(host: HTMLElement): void {
     const height = this.attention.rows * LINE;
     const drawing = svg("svg", { width: GAP, height, "aria-hidden": "true" }, this.lines);
-    this.left.element.classList.add("column");
-    const right = h("div", { class: "column seen", "aria-hidden": "true" }, ...this.right);
-    const names = h("div", { class: "names" }, h("span", {}, "this token"), h("span", {}, "looks at"));
-    const scroll = h("div", { class: "scroll" }, this.left.element, drawing, right);
+    const right = h("div", { "aria-hidden": "true" }, ...this.right);
+    const names = h("div", { class: "over-columns" }, h("span", {}, "this token"), h("span", {}, "looks at"));
+    const scroll = h("div", { class: "columns" }, this.left.element, drawing, right);
     const beside = h("div", { class: "beside" }, this.list.element);
-    host.append(h("div", { class: "columns-and-list" }, h("div", {}, names, scroll), beside));
+    host.append(h("div", { class: "side-by-side" }, h("div", {}, names, scroll), beside));
     requestAnimationFrame(() => (scroll.scrollTop = this.left.at * LINE));
   }
 
@@ -132,9 +133,11 @@ class HeadView {
     });
     this.list.show(row, taken);
     const [most] = strongest(taken);
-    const who = this.chosen.size === 1 ? "its head" : `${this.chosen.size} heads on average`;
+    const [only] = this.chosen, several = this.chosen.size > 1;
+    const who = several ? `, ${this.chosen.size} heads on average` : only === undefined ? "" : `, head ${this.attention.heads[only]}`;
     const seen = most === undefined ? "nothing" : `${most} ${this.attention.tokens[most]} ${percent(taken[most]!)}`;
-    this.say(`Layer ${this.attention.layers[this.layer]}: ${row} ${this.attention.tokens[row]} looks most at ${seen}, ${who}`);
+    const layer = `Layer ${this.attention.layers[this.layer]}${who}`;
+    this.say(`${layer}: ${row} ${this.attention.tokens[row]} looks most at ${seen}`);
   }
 
   private of(head: number, row: number): Link[] {

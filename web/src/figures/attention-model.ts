@@ -1,5 +1,6 @@
 /** All heads of all layers at a glance; the one that is picked, larger below. */
 
+import style from "./attention-model.css";
 import { Attention, type AttentionData } from "../attention.ts";
 import { isDark, onTheme, shareImage } from "../colour.ts";
 import { h } from "../dom.ts";
@@ -37,7 +38,8 @@ class ModelView {
     this.wide = layers.length >= heads.length;
     this.grid = this.wide ? grid("head", heads, layers, transposed(this.cells)) : grid("layer", layers, heads, this.cells);
     this.events();
-    host.append(h("p", { class: "quiet axis" }, this.wide ? "layer →" : "head →"), this.grid);
+    host.append(h("p", { class: "quiet over-heads" }, this.wide ? "layer →" : "head →"), this.grid);
+    host.append(h("style", {}, style));
     this.tooltip = new Tooltip(host);
     this.matrix = new MatrixView(host, this.attention);
     this.mark(0, 0);
@@ -131,7 +133,7 @@ function grid(corner: string, down: readonly number[], across: readonly number[]
     ...across.map((number) => h("span", { role: "columnheader" }, `${number}`)));
   const rows = cells.map((row, at) =>
     h("div", { role: "row" }, h("span", { role: "rowheader" }, `${down[at]}`), ...row));
-  return h("div", { class: "heads-grid", role: "grid", "aria-label": "Heads and layers",
+  return h("div", { class: "all-heads", role: "grid", "aria-label": "Heads and layers",
                     style: `--across:${across.length}` }, top, ...rows);
 }
 

@@ -1,5 +1,6 @@
 /** Where a score comes from: query times key, dimension by dimension. */
 
+import style from "./attention-neuron.css";
 import { Attention, type AttentionData } from "../attention.ts";
 import { isDark, onTheme, signedColour } from "../colour.ts";
 import { choice, slider, status, toolbar } from "../controls.ts";
@@ -50,9 +51,9 @@ class NeuronView {
     const headings = ["", "looks at", "key", "query × key", "score", "share"];
     const head = h("thead", {}, this.query, h("tr", {}, ...headings.map((text, i) =>
       h(text ? "th" : "td", { class: i > 3 ? "n" : null }, text))));
-    const table = h("table", { class: "strips", "aria-label": "Keys, and how each fits the query" },
+    const table = h("table", { "aria-label": "Keys, and how each fits the query" },
       head, this.keys);
-    host.append(this.tokens.element, h("div", { class: "wide" }, table));
+    host.append(h("style", {}, style), this.tokens.element, h("div", { class: "strips" }, table));
     this.say = status(host);
     this.tooltip = new Tooltip(host);
     onTheme(() => requestAnimationFrame(() => this.strips.forEach((strip) => this.paint(strip))));
