@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from pellucid.look.figure import script
 
-from .browser import WEB
+from .browser import WEB, missing
 
 
 def run(*command: str | Path) -> None:
@@ -22,13 +21,11 @@ def run(*command: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def tools() -> Path:
-    """The binaries of web/node_modules; a developer may be without them, CI may not."""
+    """The binaries of web/node_modules."""
     there = WEB / "node_modules" / ".bin"
-    if shutil.which("node") and there.exists():
-        return there
-    if os.environ.get("CI"):
-        pytest.fail("the figures' tools are not installed: npm ci --prefix web")
-    pytest.skip("the figures' tools are not installed: npm ci --prefix web")
+    if not (shutil.which("node") and there.exists()):
+        missing("the figures' tools are not installed: npm ci --prefix web")
+    return there
 
 
 def test_the_bundle_is_what_its_sources_give(tools: Path, tmp_path: Path) -> None:

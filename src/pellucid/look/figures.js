@@ -233,6 +233,7 @@ function Ke(l,e,t){for(let[r,i]of Object.entries(e))typeof i=="function"?l.addEv
 
 /* A drawing and a table beside it, or below where the page is narrow. */
 .pellucid-figure .side-by-side { display: flex; flex-wrap: wrap; gap: 1em 2em; align-items: flex-start }
+.pellucid-figure .side-by-side > * { min-width: 0; max-width: 100% }
 .pellucid-figure .beside { flex: 0 1 300px }
 .pellucid-figure .beside table { width: 100% }
 .pellucid-figure .beside tr.picked { background: rgb(240 150 0 / .22) }
