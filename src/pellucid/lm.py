@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
 from functools import cached_property
-from typing import Any, TypeGuard, overload
+from typing import Any, overload
 
 from pellucid.backends import backend as open_backend
-from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import parameters
 from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import logsumexp
-from pellucid.engine.engine import Engine, Request, checked_ids
-from pellucid.engine.generation import Event, Generation
+from pellucid.engine.engine import Engine
 from pellucid.engine.opened import Opened
-from pellucid.engine.recent import Recent
+from pellucid.engine.prompt import Prompt, Prompts, are_several, messages_of
 from pellucid.engine.running import check_finite
 from pellucid.engine.stepper import Stepper
-from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
+from pellucid.errors import ParameterError, PellucidError, UnsupportedError
 from pellucid.look.considered import considered
-from pellucid.look.conversation import Conversation, Message
+from pellucid.look.conversation import Conversation
 from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
-from pellucid.look.lexicon import Lexicon
 from pellucid.look.looking import Look
 from pellucid.look.next import NextView
 from pellucid.look.replay import ReplayView
 from pellucid.look.score import ScoredToken, ScoreView
+from pellucid.look.speaker import Speaker
 from pellucid.look.streams import Stream, Streams
 from pellucid.look.tokens import TokensView
 from pellucid.look.tree import TreeView
@@ -45,22 +43,21 @@ from pellucid.model.model import Model
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 from pellucid.model.sites import select
+from pellucid.tokens.conversation import Message
 from pellucid.tokens.merges import Split
 from pellucid.tokens.template import ChatTemplate
 from pellucid.tokens.tokenizer import Tokenizer
+from pellucid.trace.identity import check_identity
 from pellucid.trace.origin import Origin
 from pellucid.trace.readings import Subject
+from pellucid.trace.record import passes
 from pellucid.trace.replay import replay
-from pellucid.trace.trace import Trace, occurring
+from pellucid.trace.trace import Trace
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats, Tensor
 
-Prompt = str | Iterable[int]
-Prompts = list[str] | list[list[int]]
-
 _MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
-_SCORED_AT_ONCE = 256  # rows of logits held at a time: at a vocabulary of 262,144, 256 MiB
 
 
 def load(
@@ -123,9 +120,8 @@ class LM:
             )
         self.checkpoint = checkpoint
         self.name = name or checkpoint.path.name
-        self.edits: tuple[Edit, ...] = ()
         self._opened = Opened(checkpoint, backend, context_length)
-        self._recent = Recent()
+        self._speaker = Speaker(self._opened)
         self._watched: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -139,6 +135,11 @@ class LM:
             f"<LM {self.name}: family {config.family}, {size:,} parameters, "
             f"context {config.context_length:,}, backend {self._opened.backend.name}{changed}>"
         )
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What `edit` has changed."""
+        return self._speaker.edits
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -165,10 +166,6 @@ class LM:
         """The generation loop over this model."""
         return self._opened.engine
 
-    @cached_property
-    def _lexicon(self) -> Lexicon:
-        return Lexicon(self.tokenizer)
-
     def edit(self, address: str, change: Change, *, positions: positions.Given | None = None) -> LM:
         """This model with values changed inside, as another LM: all that it is asked for is so
         changed, at the same weights and in the order of the edits; this one stays as it is.
@@ -185,8 +182,7 @@ class LM:
         for edit in edits:
             edit.check(self.config)
         twin = copy(self)
-        twin.edits = edits
-        twin._recent = Recent()
+        twin._speaker = Speaker(self._opened, edits)
         return twin
 
     def steering(
@@ -203,7 +199,7 @@ class LM:
         The value of a text is that of its last token, or with `tokens="all"` the mean of all.
         Raises ParameterError for several sites, and for attention's scores and pattern.
         """
-        if not _are_several(positive) or not _are_several(negative):
+        if not are_several(positive) or not are_several(negative):
             raise ParameterError("steering", "needs two lists of prompts, with one each at least")
         one, other = ([self._ids(text) for text in texts] for texts in (positive, negative))
         return direction(self.model, one, other, site, tokens, self.edits)
@@ -225,7 +221,7 @@ class LM:
 
         Eight at most are held; all but the last of them have 4,096 tokens together at most.
         """
-        self._recent.forget()
+        self._speaker.recent.forget()
 
     # ---- seeing ----------------------------------------------------------------------------
 
@@ -271,16 +267,15 @@ class LM:
         BackendError where the model computes NaN.
         """
         ids = self._ids(prompt)
-        scored = [ScoredToken(ids[0], self._text(ids[0]), None, self._bytes(ids[0]))]
-        cache = self.model.new_cache()
-        for start in range(0, len(ids) - 1, _SCORED_AT_ONCE):
-            fed = ids[start : min(start + _SCORED_AT_ONCE, len(ids) - 1)]
-            rows = self.model.forward(Run([Segment(fed, cache, wanted="all", edits=self.edits)]))
-            check_finite([rows])
-            for logits, token in zip(rows, ids[start + 1 :], strict=False):
-                logprob = float(logits[token]) - logsumexp(logits)
-                scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
-        return ScoreView(scored)
+        logprobs: list[float | None] = [None]
+        for part in passes(self.model, ids[:-1], edits=self.edits):
+            check_finite([part.logits])
+            for logits, token in zip(part.logits, ids[part.start + 1 :], strict=False):
+                logprobs.append(float(logits[token]) - logsumexp(logits))
+        return ScoreView([
+            ScoredToken(token, self._text(token), logprob, self._bytes(token))
+            for token, logprob in zip(ids, logprobs, strict=True)
+        ])  # fmt: skip
 
     # ---- looking inside ---------------------------------------------------------------------
 
@@ -324,32 +319,27 @@ class LM:
         """The model under the edits of a trace. Raises ParameterError for one of another model, and
         where functions changed it that this one is not changed by.
         """
-        if trace.origin.fingerprint != self._origin.fingerprint:
-            reason = f"is of another model, {trace.origin.name}; this is {self.name}"
-            raise ParameterError("trace", reason)
+        check_identity(trace, self._origin, self._bytes)
         if self._told() == list(trace.edits):
             return self
         return self._edited(tuple(map(Edit.from_dict, trace.edits)))
 
     def _traced(self, prompt: Prompt | Sequence[Message], given: dict[str, Any]) -> Trace:
-        messages = _messages(prompt)
+        messages = messages_of(prompt)
         ids = self._ids(prompt if messages is None else self.chat_ids(messages))
         asked = parameters(**given).given()
         answer = self.generate(ids, **asked).generation if asked else None
         if answer and answer.seed is not None:
             asked["seed"] = answer.seed
         template = self.template.source if messages and self.template else None
-        said = answer.ids if answer else ()
-        known = {*ids, *(occurring(answer) if answer else ())}
-        return Trace(
+        return Trace.of_run(
             self._origin,
-            (*ids, *said),
-            len(ids),
-            {token: self._bytes(token) for token in sorted(known)},
+            ids,
+            answer,
+            self._bytes,
             messages=messages,
             template=template,
             parameters=asked,
-            generation=answer,
             edits=self._told(),
         )
 
@@ -362,7 +352,9 @@ class LM:
         return Origin.of(self.name, self.checkpoint, self.config, self._opened.backend)
 
     def _subject(self) -> Subject:
-        return Subject(self.model, self.checkpoint, self._bytes, self.edits, self._lexicon.ids)
+        return Subject(
+            self.model, self.checkpoint, self._bytes, self.edits, self._speaker.lexicon.ids
+        )
 
     # ---- generating ------------------------------------------------------------------------
 
@@ -398,11 +390,11 @@ class LM:
         Of a list of prompts, the pieces of all come as they are made, each with the place of its
         prompt in the list.
         """
-        if not _are_several(prompt):
-            request = self._request(self._ids(prompt), draft, given)
-            return self._stream(request, self.engine.run([request]))
-        requests = [self._request(self._ids(one), draft, given) for one in prompt]
-        return self._streams(requests, self.engine.run(requests))
+        if not are_several(prompt):
+            request = self._speaker.request(self._ids(prompt), draft, given)
+            return self._speaker.stream(request, self.engine.run([request]))
+        requests = [self._speaker.request(self._ids(one), draft, given) for one in prompt]
+        return self._speaker.streams(requests, self.engine.run(requests))
 
     def explain(
         self, prompt: Prompt, *, top: int = 5, token: int | None = None, **given: Any
@@ -447,7 +439,7 @@ class LM:
         ids = self._ids(prompt)
         parameters(**given)
         stepper = Stepper(self.engine, ids, edits=self.edits, **given)
-        return Walk(stepper, self._lexicon, top=top)
+        return Walk(stepper, self._speaker.lexicon, top=top)
 
     def chat(
         self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any
@@ -456,8 +448,8 @@ class LM:
 
         `messages` are `[{"role": "user", "content": "..."}, ...]`; the others as in `generate`.
         """
-        request = self._request(self.chat_ids(messages), draft, given)
-        return self._stream(request, self.engine.run([request])).finish()
+        request = self._speaker.request(self.chat_ids(messages), draft, given)
+        return self._speaker.stream(request, self.engine.run([request])).finish()
 
     def conversation(self, system: str | None = None) -> Conversation:
         """A conversation that grows; what was said is not computed again."""
@@ -468,36 +460,7 @@ class LM:
 
         Raises TemplateError where the model has no template.
         """
-        if self.template is None:
-            raise TemplateError(
-                f"{self.name} has no chat template: it may be a base model, whose texts "
-                "`pellucid generate` continues"
-            )
-        pieces = self.template.render_pieces(messages, self.tokenizer.special_texts)
-        return [
-            token
-            for text, control in pieces
-            for token in self.tokenizer.encode(
-                text, add_special_tokens=False, parse_special=control
-            )
-        ]
-
-    def _request(
-        self,
-        ids: list[int],
-        draft: object,
-        given: dict[str, Any],
-        branch: Branch | None = None,
-    ) -> Request:
-        if not isinstance(draft, LM | None):
-            reason = f"must be a model as pellucid.load gives it, not {type(draft).__name__}"
-            raise ParameterError("draft", reason)
-        if draft and draft.edits:
-            raise ParameterError("draft", "is changed by edits, which has no effect on an answer")
-        guessing = draft.engine if draft else None
-        asked = parameters(**given)
-        branch = branch or self.engine.new_branch()
-        return Request(ids, asked, branch=branch, draft=guessing, edits=self.edits)
+        return self._opened.chat_ids(messages, self.name)
 
     def _ids(self, prompt: object) -> list[int]:
         return self._opened.ids(prompt)
@@ -509,59 +472,12 @@ class LM:
         last: Floats = logits[0]
         return last
 
-    def _stream(self, request: Request, events: Generator[Event, None, None]) -> Stream:
-        return Stream(self._streams([request], events))
-
-    def _streams(
-        self, requests: Sequence[Request], events: Generator[Event, None, None]
-    ) -> Streams:
-        def ended(index: int, generation: Generation) -> GenerationView:
-            branch = requests[index].branch
-            assert branch
-            self._recent.keep(branch)
-            return self._view(generation)
-
-        return Streams(events, len(requests), ended)
-
-    def _view(self, generation: Generation) -> GenerationView:
-        pieces = [self._bytes(token) for token in generation.ids]
-        others = [self._view(other) for other in generation.alternatives]
-        return GenerationView(generation, pieces, alternatives=others, go_on=self._go_on)
-
-    def _go_on(
-        self,
-        ids: Sequence[int],
-        token: int | str | None,
-        *,
-        draft: LM | None = None,
-        **given: Any,
-    ) -> GenerationView:
-        """Continue these ids and a token, from what was computed of them."""
-        more = [] if token is None else self._lexicon.ids(token)
-        grown = self._ids([*ids, *checked_ids("token", more, self.config.vocab_size)])
-        request = self._request(grown, draft, given, self._recent.fork(grown))
-        return self._stream(request, self.engine.run([request])).finish()
-
     def _text(self, token: int) -> str:
         return self._bytes(token).decode("utf-8", "replace")
 
     def _bytes(self, token: int) -> bytes:
-        return self._lexicon.bytes_of(token)
+        return self._speaker.lexicon.bytes_of(token)
 
 
 def _is_matrix_of_floats(tensor: Tensor) -> bool:
     return len(tensor.shape) > 1 and tensor.kind.block_size == 1
-
-
-def _messages(prompt: object) -> list[Message] | None:
-    """The conversation, if this is one."""
-    if isinstance(prompt, list | tuple) and prompt and isinstance(prompt[0], Mapping):
-        return list(prompt)
-    return None
-
-
-def _are_several(prompt: Prompt | Prompts) -> TypeGuard[Prompts]:
-    """Whether these are prompts, and not the ids of one."""
-    if not isinstance(prompt, list) or not prompt:
-        return False
-    return isinstance(prompt[0], str | list)

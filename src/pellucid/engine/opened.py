@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from pellucid.engine.engine import Engine, checked_ids
-from pellucid.errors import ParameterError
+from pellucid.errors import ParameterError, TemplateError
 from pellucid.model.backend import Backend
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe, longest
 from pellucid.model.model import Model
+from pellucid.tokens.conversation import Message
 from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.template import ChatTemplate, chat_template
 from pellucid.tokens.tokenizer import Tokenizer
@@ -71,3 +72,22 @@ class Opened:
             reason = f"has {len(ids)} tokens; the model's context has {room}: shorten it{more}"
             raise ParameterError("prompt", reason)
         return checked_ids("prompt", ids, self.config.vocab_size)
+
+    def chat_ids(self, messages: Sequence[Message], name: str) -> list[int]:
+        """What the model, of this name, sees of a conversation: its template's text, as token ids.
+
+        Raises TemplateError where the model has no template.
+        """
+        if self.template is None:
+            raise TemplateError(
+                f"{name} has no chat template: it may be a base model, whose texts "
+                "`pellucid generate` continues"
+            )
+        pieces = self.template.render_pieces(messages, self.tokenizer.special_texts)
+        return [
+            token
+            for text, control in pieces
+            for token in self.tokenizer.encode(
+                text, add_special_tokens=False, parse_special=control
+            )
+        ]

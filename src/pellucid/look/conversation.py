@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 
-from pellucid.choose.branch import Branch
-from pellucid.engine.engine import Engine, Request
+from pellucid.engine.engine import Engine
 from pellucid.engine.generation import Event
+from pellucid.look.speaker import Speaker
 from pellucid.look.streams import Stream
+from pellucid.tokens.conversation import Message
 
-Message = Mapping[str, Any]
 
-
-class Speaker(Protocol):
+class Model(Protocol):
     """What a conversation needs of a model; `pellucid.lm.LM` is one."""
 
     name: str
+    _speaker: Speaker
 
     @property
     def engine(self) -> Engine:
@@ -25,12 +25,6 @@ class Speaker(Protocol):
     def chat_ids(self, messages: Sequence[Message]) -> list[int]:
         """What the model sees of a conversation."""
 
-    def _request(
-        self, ids: list[int], draft: Any, given: dict[str, Any], branch: Branch | None = None
-    ) -> Request: ...
-
-    def _stream(self, request: Request, events: Generator[Event, None, None]) -> Stream: ...
-
 
 class Conversation:
     """A conversation that grows: each turn computes only what is new.
@@ -38,7 +32,7 @@ class Conversation:
     `messages` holds what was said, and may be edited between turns.
     """
 
-    def __init__(self, lm: Speaker, system: str | None = None) -> None:
+    def __init__(self, lm: Model, system: str | None = None) -> None:
         self.lm = lm
         self.messages: list[Message] = []
         if system is not None:
@@ -53,8 +47,8 @@ class Conversation:
         """
         asked: Message = {"role": "user", "content": text}
         ids = self.lm.chat_ids([*self.messages, asked])
-        request = self.lm._request(ids, draft, given, self._branch)
-        return self.lm._stream(request, self._hear(asked, self.lm.engine.run([request])))
+        request = self.lm._speaker.request(ids, draft, given, self._branch)
+        return self.lm._speaker.stream(request, self._hear(asked, self.lm.engine.run([request])))
 
     def clear(self) -> None:
         """Forget everything but the system message."""

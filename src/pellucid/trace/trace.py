@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,29 @@ class Trace:
     edits: Sequence[Any] = ()
     values: Mapping[str, Floats] = field(default_factory=dict)
     readings: Sequence[Reading] = ()
+
+    @classmethod
+    def of_run(
+        cls,
+        origin: Origin,
+        prompt_ids: Sequence[int],
+        answer: Generation | None,
+        bytes_of: Callable[[int], bytes],
+        **told: Any,
+    ) -> Trace:
+        """A prompt and its answer, if there is one; `told` are the fields that say how they came
+        about.
+        """
+        said = answer.ids if answer else ()
+        known = {*prompt_ids, *(occurring(answer) if answer else ())}
+        return cls(
+            origin,
+            (*prompt_ids, *said),
+            len(prompt_ids),
+            {token: bytes_of(token) for token in sorted(known)},
+            generation=answer,
+            **told,
+        )
 
     @property
     def config(self) -> ModelConfig:
