@@ -57,6 +57,18 @@ def test_the_writers_sum_to_the_logit(
     assert arrays["sources"].shape[-1] == position + 1
 
 
+@pytest.mark.parametrize("position", [0, 1, 39])
+def test_any_row_can_be_explained(
+    tiny: Callable[[str], Tiny], opened: Callable[[str], Model], position: int
+) -> None:
+    made = tiny("mistral")  # with a window of seven, which hides most of a long text
+    arrays = why(opened("mistral"), made, position)
+    assert total(arrays) == pytest.approx(float(made.logits[0][position][TOKEN]), abs=2e-3)
+    hidden = arrays["sources"][..., : max(0, position - 6)]
+    assert not hidden.any()
+    assert arrays["sources"][..., -7:].any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["smollm2", "gemma3"])
 @pytest.mark.parametrize("backend", ["native", "reference"])

@@ -54,13 +54,18 @@ class Row:
         return self._cache.read(layer, self.position + 1)[1]
 
     def repeated(self, edits: Sequence[Edit]) -> Floats:
-        """The logits `[n, vocab]` of the row under each of these changes, one at a time."""
+        """The logits `[n, vocab]` of the row under each of these changes, one at a time.
+
+        Raises BackendError where the model computes what is no number.
+        """
         last = self._ids[-1:]
         segments = [
             Segment(last, self._before.fork(), edits=[*self._subject.edits, edit]) for edit in edits
         ]
         chunks = (segments[at : at + _AT_ONCE] for at in range(0, len(segments), _AT_ONCE))
-        return np.concatenate([self._subject.model.forward(Run(chunk)) for chunk in chunks])
+        logits = np.concatenate([self._subject.model.forward(Run(chunk)) for chunk in chunks])
+        check_finite([logits])
+        return logits
 
 
 def silenced(part: Part, by: Floats | None = None) -> Edit:
