@@ -104,6 +104,13 @@ class Candidates:
         """Where these tokens are; those that are not here are left out."""
         return self.find(tokens)[1]
 
+    @property
+    def alive(self) -> Ids:
+        """The ids of the tokens that are left; rising."""
+        if self.ids is not None and self.count == len(self.ids):
+            return self.ids
+        return self.tokens(np.flatnonzero(self.scores > REMOVED))
+
     def find(self, tokens: Ids) -> tuple[npt.NDArray[np.bool_], Ids]:
         """Which of these tokens are here, and where these are."""
         if self.ids is None:
@@ -142,6 +149,8 @@ class Candidates:
 
     def scores_of(self, tokens: Ids) -> Floats:
         """The scores of these tokens; minus infinity for one that is not left."""
+        if self.ids is None:
+            return self.survey.at(tokens)
         here, places = self.find(tokens)
         scores = np.full(len(tokens), REMOVED)
         scores[here] = self.survey.at(places)

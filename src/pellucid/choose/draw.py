@@ -34,7 +34,8 @@ def draw(candidates: Candidates, uniform: float) -> int:
     # Two steps, the block and then the token in it: a running sum over 262,144 takes 2.5 ms.
     survey = candidates.survey
     sums = survey.sums()
-    block, rest = _reach(sums, uniform * float(sums.sum()))
+    goal = uniform * float(sums.sum())
+    block, rest = _reach(sums, goal) if len(sums) > 1 else (0, goal)
     first = block * BLOCK
     places = np.arange(first, min(first + BLOCK, survey.size))
     weights = np.exp(survey.at(places) - np.float32(survey.most))

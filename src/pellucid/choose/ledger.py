@@ -154,10 +154,11 @@ def account(
 ) -> Ledger:
     """Write down a choice: `steps` are the model's candidates, then what each filter left."""
     first, last = steps[0][1], steps[-1][1]
-    leaders = dict.fromkeys(first.leading(size).tolist())
-    if last is not first:
-        leaders |= dict.fromkeys(last.leading(size).tolist())
-    ids = np.array([*leaders | {token: None}], np.int64)
+    ids = first.leading(size)
+    others = [token] if last is first else [*last.leading(size).tolist(), token]
+    known = set(ids.tolist())
+    if more := [one for one in dict.fromkeys(others) if one not in known]:
+        ids = np.append(ids, more)
     written: list[Entry | Few] = []
     before = None
     for name, now in steps:
@@ -186,9 +187,8 @@ def _step(
 
 
 def _entry(name: str, ids: Ids, now: Candidates, removed: float) -> Entry:
-    survey = now.survey
-    scores = survey.at(ids) if now.ids is None else now.scores_of(ids)
-    return Entry(name, scores, survey.ranks(scores), now.logsumexp, survey.left, removed)
+    scores = now.scores_of(ids)
+    return Entry(name, scores, now.survey.ranks(scores), now.logsumexp, now.count, removed)
 
 
 def _below(candidates: Candidates, token: int) -> float:
@@ -211,5 +211,4 @@ def _removed(before: Candidates | None, now: Candidates) -> float:
     if before.survey.size == now.survey.size:
         gone = np.where(now.scores == REMOVED, before.scores, REMOVED)
         return math.exp(vocabulary.logsumexp(gone) - before.logsumexp)
-    alive = now.tokens(np.flatnonzero(now.scores > REMOVED))
-    return max(0.0, 1.0 - float(before.probs_of(alive).sum()))
+    return max(0.0, 1.0 - float(before.probs_of(now.alive).sum()))

@@ -28,6 +28,7 @@ from pellucid.tokens.vocabulary import Vocabulary
 from pellucid.weights.tensor import Floats
 
 Part = tuple[Branch, Segment]  # what a pass takes of a branch
+Told = tuple[Floats, Mapping[str, Floats]]  # the logits it gives, and what was watched
 
 _CHUNK = 256  # ids of a long prompt that one pass takes beside other sequences
 
@@ -180,7 +181,8 @@ class Engine:
         return Task(
             root,
             parameters,
-            ending=lambda: Ending(parameters, self._decoder()),
+            # what ends by tokens alone needs no text
+            ending=lambda: Ending(parameters, self._decoder() if parameters.stop else None),
             new_branch=partial(self._branch, request.edits, draft),
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
@@ -267,7 +269,7 @@ class Engine:
             most = _CHUNK if len(asked) > 1 or score.exits else None
             for branch, segment in _segments(score, most):
                 passes.setdefault(id(branch.model), []).append((branch, segment))
-        told: dict[int, Scored] = {}
+        told: dict[int, Told] = {}
         fed: list[Part] = []
         try:
             for parts in passes.values():
@@ -283,18 +285,20 @@ class Engine:
         model: LanguageModel = self.model if branch.model is None else branch.model
         return model
 
-    def _answer(self, score: Score, told: dict[int, Scored]) -> list[Scored] | None:
+    def _answer(self, score: Score, told: dict[int, Told]) -> list[Scored] | None:
         """What was asked for; None while a branch is not wholly fed."""
         if any(branch.unfed for branch in _streams(score)):
             return None
 
         def logits(branch: Branch) -> Floats:
-            return told[id(branch)].logits[-_rows(score, branch) :]
+            return told[id(branch)][0][-_rows(score, branch) :]
 
-        exits = self._early(score, [told[id(branch)].seen for branch in score.branches])
+        seen = [told[id(branch)][1] for branch in score.branches]
         return [
-            Scored(logits(b), logits(b.beside) if b.beside else None, told[id(b)].seen, early)
-            for b, early in zip(score.branches, exits, strict=True)
+            Scored(logits(b), logits(b.beside) if b.beside else None, of_branch, early)
+            for b, of_branch, early in zip(
+                score.branches, seen, self._early(score, seen), strict=True
+            )
         ]
 
     def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats | None]:
@@ -356,12 +360,12 @@ def _rows(score: Score, branch: Branch) -> int:
     return score.rows + len(branch.drafted)
 
 
-def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Scored]:
+def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Told]:
     """One pass: the rows of logits of each branch and what it watched, by the branch's id."""
     run = Run([segment for _, segment in parts])
     logits = model.forward(run)  # [wanted, vocab]
     return {
-        id(branch): Scored(logits[rows], seen=seen)
+        id(branch): (logits[rows], seen)
         for (branch, _), rows, seen in zip(parts, run.wanted_spans, run.seen, strict=True)
     }
 

@@ -76,8 +76,21 @@ def _at_least(count: int, keys: Survey, edge: float) -> float:
 def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
     """The last key of the shortest run, from the highest key down, that weighs as much as wanted.
 
-    A selection, not a sort: each pass tells which of some ranges of keys holds the edge, until few
-    are in it. What is more than _NATS[-1] below the highest key must weigh nothing.
+    What is more than _NATS[-1] below the highest key must weigh nothing.
+    """
+    low, high, above = float(keys.max() - _NATS[-1]), math.inf, 0.0
+    if len(keys) > _SHORT:
+        low, high, above = _narrowed(keys, weights, wanted)
+    inside = at_least(keys, low, below=high)
+    order = inside[np.argsort(-keys[inside])]
+    run = above + np.cumsum(weights[order], dtype=np.float64)
+    return float(keys[order[min(int(np.searchsorted(run, wanted)), len(order) - 1)]])
+
+
+def _narrowed(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float, float]:
+    """A range of few keys that holds the edge, low and high, and what the keys above it weigh.
+
+    A selection, not a sort: each pass tells which of some ranges of keys holds the edge.
     """
     top = keys.max()
     grid = np.append(np.nextafter(top, np.float32(np.inf)), top - _NATS)  # falling
@@ -92,10 +105,7 @@ def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
         if at < TAILS:
             reach_low = counts[at]
         grid = np.linspace(float(high), float(low), TAILS + 2).astype(np.float32)
-    inside = at_least(keys, low, below=high)
-    order = inside[np.argsort(-keys[inside])]
-    run = above + np.cumsum(weights[order], dtype=np.float64)
-    return float(keys[order[min(int(np.searchsorted(run, wanted)), len(order) - 1)]])
+    return float(low), float(high), above
 
 
 ROWS = (
