@@ -37,8 +37,8 @@ void check_alike(const Scores& a, const Array& b) {
     if (a.shape(0) != b.shape(0)) throw std::invalid_argument("arrays of different lengths");
 }
 
-// A survey, and what keeps its scores. It holds the interpreter's lock throughout: a pass takes tens of
-// microseconds, and whoever hands the lock on may wait for milliseconds until it is given back.
+// A survey, and what keeps its scores. The interpreter's lock is held throughout, and guards the sums:
+// beside a thread that wants it too, passes this short are no faster when they give it away.
 struct Surveyed {
     Scores scores;
     Survey survey;
@@ -47,7 +47,7 @@ struct Surveyed {
         : scores(row), survey(*kernels(isa), row.data(), row.shape(0)) {}
     Surveyed(Scores row, Survey&& made) : scores(row), survey(std::move(made)) {}
 
-    Surveyed changed(Where places, Scores others) const {
+    Surveyed changed(Where places, Scores others) {
         check_places(places);
         check_alike(others, places);
         return {scores, survey.changed(places.data(), others.data(), places.shape(0))};

@@ -27,7 +27,8 @@ Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Sur
     conclude();
 }
 
-Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) const {
+Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) {
+    if (own_.empty()) sums();   // what nobody has changed is weighed in any case; others may never be
     Survey made = *this;
     std::vector<std::size_t> touched(count);
     std::transform(places, places + count, touched.begin(), [](std::int64_t place) { return place / kBlock; });

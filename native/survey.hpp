@@ -15,7 +15,7 @@ public:
     // The scores must outlive it, and all that are made of it.
     Survey(const Kernels& kernels, const float* scores, std::size_t n);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
-    Survey changed(const std::int64_t* places, const float* scores, std::size_t count) const;
+    Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
     // All scores divided by a number, into `out`, which must outlive the survey.
     Survey divided(float by, float* out) const;
 

@@ -180,10 +180,8 @@ def _step(
         return Few(name, now, None if isinstance(last, Few) else _removed(before, now))
     if now is before and isinstance(last, Entry):
         return replace(last, name=name, removed=0.0)
-    entry = _entry(name, ids, now, 0.0)
-    if isinstance(last, Entry) and last.left == entry.left:
-        return entry
-    return replace(entry, removed=_removed(before, now))
+    unchanged = isinstance(last, Entry) and last.left == now.count
+    return _entry(name, ids, now, 0.0 if unchanged else _removed(before, now))
 
 
 def _entry(name: str, ids: Ids, now: Candidates, removed: float) -> Entry:

@@ -56,25 +56,24 @@ class Task(Setting):
         return Chain(self.parameters)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scored:
     """What the model says of a branch: the logits after its last ids, `[rows, vocab]` float32.
 
     The last row is what follows the whole branch. `beside` is the same of the branch's second
     stream, where guidance gave it one. `seen` are the rows of what was watched, by site: one for
     each id of the branch that was fed; `exits` the logits of early residuals, `[exits, vocab]`, of
-    the last id.
+    the last id. `own` are the model's candidates, of each row of the logits.
     """
 
     logits: Floats
     beside: Floats | None = None
     seen: Mapping[str, Floats] = field(default_factory=dict)
     exits: Floats | None = None
+    own: list[Candidates] = field(init=False)
 
-    @cached_property
-    def own(self) -> list[Candidates]:
-        """The model's own candidates, of each row of the logits."""
-        return [Candidates(row) for row in self.logits]
+    def __post_init__(self) -> None:
+        self.own = [Candidates(row) for row in self.logits]
 
     @property
     def highest(self) -> list[float]:
