@@ -129,6 +129,21 @@ def test_what_is_not_there_is_refused(look: Any, given: dict[str, Any], message:
     assert str(refused.value) == message
 
 
+@pytest.mark.parametrize("heads", [[1, 4, 8], [7]])
+def test_a_figure_of_some_heads_carries_only_the_keys_that_they_read(
+    look: Any, heads: list[int]
+) -> None:
+    data = look.attention([2], heads).figure().data
+    (layer,) = data["layers"]
+    q, k = (PackedRows(**layer[name]).unpack() for name in "qk")
+    assert data["heads"] == tuple(heads)
+    assert k.shape[1] == len({head // 3 for head in heads})
+    for at, head in enumerate(heads):
+        np.testing.assert_allclose(q[:, at], look["layers.2.attn.q"][:, head], atol=1e-3)
+        read = k[:, data["groups"][at]]
+        np.testing.assert_allclose(read, look["layers.2.attn.k"][:, head // 3], atol=1e-3)
+
+
 def test_attention_that_was_changed_behind_its_keys_is_not_made_up(look: Any) -> None:
     edit = {"site": "layers.3.pattern.2", "change": changes.zero.to_dict(), "positions": None}
     trace = replace(look.trace, edits=[edit])

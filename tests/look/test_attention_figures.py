@@ -271,6 +271,17 @@ def test_scores_are_sums_over_dimensions(browser: Browser, tmp_path: Path) -> No
     assert opened.violations() == []
 
 
+def test_one_token_looks_at_itself(browser: Browser, tmp_path: Path) -> None:
+    shown = view(1, (2, 2, 1, 8))
+    opened = browser.open(shown.page(), tmp_path / "page.html")
+    opened.until("state.drawn === 4", 1)
+    assert opened.state(1)["matrix"]["weight"] == 1
+    assert [link["weight"] for link in opened.state(0)["links"]] == [1, 1]
+    assert opened.state(2)["keys"][0]["weight"] == 1
+    assert "100.00 %" in shown.html()
+    assert opened.errors == []
+
+
 def test_a_page_of_all_figures_carries_queries_and_keys_once() -> None:
     shown = view(64, (2, 4, 2, 8))
     alone = len(page_of("One", [shown.figure()]))

@@ -64,7 +64,7 @@ export class MatrixView {
                   button("all", () => this.fit(), "Show all")];
     this.list = new Strongest(attention.tokens);
     const beside = h("div", { class: "beside" }, h("div", { class: "zoom" }, ...zoom, shareLegend()),
-      this.list.element);
+      h("p", { class: "quiet" }, "Click it, then the wheel or + − zooms; drag or arrows move."), this.list.element);
     host.append(h("style", {}, style), h("div", { class: "side-by-side" }, this.place, beside));
     this.say = status(host);
     this.tooltip = new Tooltip(host);

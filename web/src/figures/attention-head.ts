@@ -2,7 +2,7 @@
 
 import style from "./attention-head.css";
 import { Attention, type AttentionData } from "../attention.ts";
-import { distinct } from "../colour.ts";
+import { density, distinct } from "../colour.ts";
 import { check, slider, status, toolbar } from "../controls.ts";
 import { h, svg } from "../dom.ts";
 import { type Figure } from "../figure.ts";
@@ -39,6 +39,7 @@ class HeadView {
   private readonly list: Strongest;
   private readonly say: (text: string) => void;
   private links: Link[] = [];
+  private tinted: number[] = [];
 
   constructor(host: HTMLElement, data: AttentionData) {
     this.attention = new Attention(data);
@@ -128,9 +129,7 @@ class HeadView {
     this.lines.replaceChildren(...this.links.map((link) => this.line(link)));
     const taken = new Float32Array(this.attention.rows);
     for (const { to, weight } of this.links) taken[to]! += weight / this.chosen.size;
-    this.right.forEach((token, i) => {
-      token.style.setProperty("--taken", `${Math.sqrt(taken[i]!)}`);
-    });
+    this.tint(taken);
     this.list.show(row, taken);
     const [most] = strongest(taken);
     const [only] = this.chosen, several = this.chosen.size > 1;
@@ -138,6 +137,13 @@ class HeadView {
     const seen = most === undefined ? "nothing" : `${most} ${this.attention.tokens[most]} ${percent(taken[most]!)}`;
     const layer = `Layer ${this.attention.layers[this.layer]}${who}`;
     this.say(`${layer}: ${row} ${this.attention.tokens[row]} looks most at ${seen}`);
+  }
+
+  /** Most tokens are looked at neither before nor after: a long text has thousands of them. */
+  private tint(taken: Float32Array): void {
+    for (const at of this.tinted) this.right[at]!.style.removeProperty("--taken");
+    this.tinted = strongest(taken);
+    for (const at of this.tinted) this.right[at]!.style.setProperty("--taken", `${density(taken[at]!)}`);
   }
 
   private of(head: number, row: number): Link[] {
