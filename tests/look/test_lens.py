@@ -104,4 +104,10 @@ def test_a_long_text_moves_along_with_what_is_picked(
     assert header.all_inner_texts() == [LETTERS[i] for i in ids[-14:]]
     opened.page.locator("[role=gridcell][tabindex='0']").press("Home")
     assert header.all_inner_texts() == [LETTERS[i] for i in ids[:14]]
+    slider = opened.page.get_by_role("slider", name="Token")
+    assert slider.input_value() == "0"
+    slider.fill("20")
+    assert opened.state()["token"] == 20
+    assert header.all_inner_texts() == [LETTERS[i] for i in ids[13:27]]
+    assert opened.violations() == []
     assert opened.errors == []

@@ -63,6 +63,14 @@ export class GridView {
     this.element.replaceChildren(header, ...rows);
   }
 
+  /** Go to a column, wherever the keyboard is. */
+  to(column: number): void {
+    this.mark(false);
+    this.column = column;
+    this.redraw();
+    this.grid.picked(this.row, column);
+  }
+
   private made(row: number, column: number): HTMLElement {
     const { text, colour, label } = this.grid.cell(row, column);
     const picked = row === this.row && column === this.column;

@@ -4,7 +4,7 @@ import grid from "../grid.css";
 import words from "../words.css";
 import style from "./lens.css";
 import { isDark, onTheme } from "../colour.ts";
-import { choice, status, toolbar } from "../controls.ts";
+import { choice, slider, status, toolbar } from "../controls.ts";
 import { h } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
 import { type Cell, GridView } from "../grid.ts";
@@ -44,19 +44,25 @@ class LensView {
 
   constructor(private readonly host: HTMLElement, private readonly data: Data) {
     this.stages = data.top.shape[0]!;
-    toolbar(host, choice("Colour", MODES, 0, (to) => {
+    const last = data.tokens.length - 1;
+    const colour = choice("Colour", MODES, 0, (to) => {
       this.mode = to;
       this.grid.redraw();
-    }));
+    });
+    const token = slider("Token", data.tokens.map((label, i) => `${i} ${label}`), last, (to) => this.grid.to(to));
+    toolbar(host, colour, ...(last < SHOWN ? [] : [token]));
     this.say = status(host);
     const layers = Array.from({ length: this.stages }, (_, i) => this.stages - 1 - i);
     this.grid = new GridView({
       name: "What each layer would say after each token", corner: "layer",
       rows: layers.map(String), columns: data.tokens, shown: SHOWN,
       cell: (row, column) => this.cell(layers[row]!, column),
-      picked: () => this.show(),
+      picked: (_, column) => {
+        token.value = column;
+        this.show();
+      },
       hovered: (at, event) => this.hover(at && [layers[at[0]]!, at[1]], event),
-    }, 0, data.tokens.length - 1);
+    }, 0, last);
     this.tooltip = new Tooltip(host);
     const place = h("div", { class: "scroll" }, this.grid.element);
     host.append(h("style", {}, grid + words + style), h("div", { class: "lens" }, place, this.panel));
