@@ -86,7 +86,8 @@ def document(title: str, body: str, head: str = "") -> str:
 
 
 # All colours are tints over the page's own background, under the page's own text colour: so they
-# suit any theme, whether the system, the notebook or the page chose it.
+# suit any theme, whether the system, the notebook or the page chose it. JupyterLab has rules for
+# tables that weigh as much as two classes (text to the right, striped rows): hence the class twice.
 _STYLE = """
 .pellucid { font: 14px/1.5 system-ui, sans-serif; max-width: 60em; text-align: left }
 .pellucid bdi, .pellucid code { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace }
@@ -115,17 +116,18 @@ _STYLE = """
 .pellucid table { font: inherit; font-variant-numeric: tabular-nums; color: inherit;
   border-collapse: collapse; margin: 0 }
 .pellucid th { font-weight: 600; opacity: .7; border-bottom: 1px solid rgb(128 128 128 / .5) }
-.pellucid th, .pellucid td { padding: .15em 1em .15em 0; text-align: left }
-.pellucid td { border: 0; vertical-align: baseline }
-.pellucid tbody tr { background: none }
-.pellucid tbody tr:hover { background: rgb(128 128 128 / .15) }
-.pellucid .n { text-align: right }
+.pellucid.pellucid th, .pellucid.pellucid td { padding: .15em 1em .15em 0; text-align: left }
+.pellucid.pellucid th { white-space: nowrap }
+.pellucid.pellucid td { border: 0; vertical-align: baseline }
+.pellucid.pellucid tbody tr { background: none }
+.pellucid.pellucid tbody tr:hover { background: rgb(128 128 128 / .15) }
+.pellucid.pellucid .n { text-align: right }
 .pellucid .bar { display: inline-block; width: 16em; height: .8em; border-radius: .2em;
   background: rgb(128 128 128 / .18) }
 .pellucid .bar span { display: block; height: 100%; border-radius: inherit;
   background: rgb(30 130 240 / .8) }
 .pellucid .heat span { background: rgb(232 89 12 / .8) }
-.pellucid .cells td { padding: 0 .3em; min-width: 1.1em; height: 1.6em }
+.pellucid.pellucid .cells td { padding: 0 .3em; min-width: 1.1em; height: 1.6em }
 .pellucid summary { cursor: pointer }
 .pellucid .branches { margin-left: .35em; padding-left: 1.2em;
   border-left: 1px solid rgb(128 128 128 / .4) }
