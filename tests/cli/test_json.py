@@ -33,7 +33,7 @@ def examples() -> dict[str, str]:
 
 
 def repeatable() -> list[str]:
-    return [line for line in examples() if not line.startswith(("plan ", "env "))]
+    return [line for line in examples() if not line.startswith(("plan ", "env ", "look "))]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_example_is_what_the_command_prints(line: str, prints: Prints) -> Non
 
 
 def test_the_document_has_an_example_of_each_command_with_a_contract() -> None:
-    asked = ["tokens", "next", "generate", "explain", "tree", "step", "score", "plan"]
+    asked = ["tokens", "next", "generate", "explain", "tree", "step", "score", "look", "plan"]
     kept = ["pull", "ls", "show", "rm", "env"]
     assert [line.split()[0] for line in examples()] == asked + kept
 
