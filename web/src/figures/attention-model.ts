@@ -10,7 +10,7 @@ import { inSlices } from "../slices.ts";
 import { type Thumbnail, thumbnail } from "../thumbnail.ts";
 import { Tooltip } from "../tooltip.ts";
 
-const TEXELS = 64; // a side
+const LEAST = 24, MOST = 96; // texels a side of a square
 
 export interface ModelState {
   readonly picked: { readonly layer: number; readonly head: number };
@@ -55,7 +55,7 @@ class ModelView {
 
   private cell(layer: number, head: number): HTMLElement {
     const { layers, heads } = this.attention;
-    const canvas = h("canvas", { width: TEXELS, height: TEXELS, "aria-hidden": "true" });
+    const canvas = h("canvas", { "aria-hidden": "true" });
     return h("span", { role: "gridcell", tabindex: -1, "data-layer": layer, "data-head": head,
                        "aria-label": `Layer ${layers[layer]}, head ${heads[head]}` }, canvas);
   }
@@ -108,7 +108,9 @@ class ModelView {
 
   private *work(): Generator<void> {
     for (const cell of this.cells.flat()) { // layer by layer: its rows are unpacked once
-      const made = yield* thumbnail(this.attention, Number(cell.dataset.layer), Number(cell.dataset.head), TEXELS);
+      // As many texels as the screen has for it: scaling would dim lines, or break them up.
+      const seen = Math.round(cell.clientWidth * (devicePixelRatio || 1)), most = Math.min(Math.max(seen, LEAST), MOST);
+      const made = yield* thumbnail(this.attention, Number(cell.dataset.layer), Number(cell.dataset.head), most);
       this.thumbnails.set(cell, made);
       cell.setAttribute("aria-label", `${cell.getAttribute("aria-label")}: ${told(made)}`);
       this.colour(cell, made);
@@ -119,6 +121,7 @@ class ModelView {
   private colour(cell: HTMLElement, { texels, size }: Thumbnail): void {
     const canvas = cell.querySelector("canvas")!;
     Object.assign(canvas, { width: size, height: size });
+    canvas.style.imageRendering = size < canvas.clientWidth ? "pixelated" : "auto";
     canvas.getContext("2d")!.putImageData(shareImage(texels, size, isDark(this.host)), 0, 0);
   }
 
