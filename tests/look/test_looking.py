@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import pellucid
 from pellucid.errors import FormatError, ParameterError
 from pellucid.lm import LM, load
+from pellucid.look.looking import Look
 from pellucid.model import changes
 from pellucid.model.run import Run, Segment
 
@@ -81,6 +83,40 @@ def test_a_trace_is_opened_without_its_model_and_with_it(lm, tmp_path):
     again = lm.look(alone)
     assert np.array_equal(again["layers.3.resid"], lm.look(again.ids)["layers.3.resid"])
     assert again["layers.4.resid"].shape == (8, 576)
+
+
+def test_a_model_is_opened_once_for_all_that_is_asked_of_a_trace(lm, tmp_path):
+    opened = []
+
+    def subject():
+        opened.append(lm)
+        return lm.look(TEXT).subject
+
+    look = Look(lm.look(TEXT).trace, subject)
+    assert not opened
+    look.watch("embed").surprise()
+    look.lens()
+    assert len(opened) == 1
+
+
+def test_a_trace_that_says_something_else_of_its_model_is_refused(lm):
+    trace = lm.look(TEXT).trace
+    token = trace.ids[2]
+    other = replace(trace, words={**trace.words, token: b" ran"})
+    with pytest.raises(ParameterError, match=rf"b' ran' of token {token}, which is b' walked'"):
+        lm.look(other)
+    config = replace(trace.config, layers=29)
+    with pytest.raises(ParameterError, match="otherwise than its files do"):
+        lm.replay(replace(trace, origin=replace(trace.origin, config=config)))
+
+
+def test_what_a_stranger_calls_things_is_shown_and_not_obeyed(lm):
+    bell = "\x1b[31m\x07"
+    trace = lm.look(TEXT).trace
+    edits = [{"site": bell, "change": bell, "positions": None}]
+    look = Look(replace(trace, origin=replace(trace.origin, name=bell), edits=edits))
+    assert r"\x1b[31m\x07=\x1b" in str(look)
+    assert "\x1b" not in str(look)
 
 
 def test_a_changed_model_is_looked_at_as_it_is_changed_and_replays(lm, tmp_path):

@@ -48,6 +48,7 @@ def test_a_pattern_that_fits_full_names_means_these_alone(config: ModelConfig) -
     ("layers.[02].pattern.0", [Place(f"layers.{i}.attn.pattern", 0) for i in (0, 2)]),
     ("layers.3.neurons.9?", [Place("layers.3.mlp.act", (90, 91, 92, 93, 94, 95))]),
     ("layers.0.mlp.gate.95", [Place("layers.0.mlp.gate", 95)]),
+    ("layers.1.heads.*", [Place("layers.1.attn.heads", (0, 1, 2, 3))]),
     ("layers.0.attn.heads", [Place("layers.0.attn.heads")]),
 ])  # fmt: skip
 def test_an_address_goes_on_to_heads_and_neurons(

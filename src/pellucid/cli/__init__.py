@@ -119,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"pellucid: {message}", err=True)
+    from pellucid.look.visible import harmless  # only what went wrong needs it
+
+    click.echo(f"pellucid: {harmless(message)}", err=True)
     return code
 
 

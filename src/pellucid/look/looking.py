@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -79,7 +80,7 @@ class Look(View):
 
     def __init__(self, trace: Trace, subject: Callable[[], Subject] | None = None) -> None:
         self.trace = trace
-        self._subject = subject
+        self._subject = subject and cache(subject)  # a model takes seconds to open
 
     @property
     def ids(self) -> tuple[int, ...]:

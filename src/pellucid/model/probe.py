@@ -182,12 +182,14 @@ class Probe:
         known = len(keys)  # later positions are hidden from these rows
         context = np.arange(segment.start + len(segment.ids))
         mask = attention.visible(at.positions, context, c.window[layer])[:, None]  # [rows, 1, n]
-        raw = np.zeros((len(q), c.heads, len(context)), np.float32)
+        raw = np.full((len(q), c.heads, len(context)), -np.inf, np.float32)
         raw[..., :known] = attention.scores(
             q, keys, mask[:, 0, :known], c.attention_scale, c.attention_softcap
         ).transpose(1, 0, 2)
         scores_name, pattern_name = (f"layers.{layer}.{name}" for name in _ATTENTION)
-        scores = np.where(mask, self._changed(scores_name, raw, at), np.float32(-np.inf))
+        with np.errstate(invalid="ignore"):  # 0 times -inf, of what stays hidden anyway
+            changed = self._changed(scores_name, raw, at)
+        scores = np.where(mask, changed, np.float32(-np.inf))
         self._keep(scores_name, scores, at)
         softened = attention.softmax(scores)
         pattern = np.where(mask, self._changed(pattern_name, softened, at), np.float32(0))

@@ -197,7 +197,7 @@ def _find(address: str, known: Sequence[str], config: ModelConfig, parameter: st
     if found := _named(parts, known):
         return [Place(name) for name in found]
     *site, part = parts
-    found = _named(site, known) if any(map(str.isdecimal, part)) else []
+    found = _named(site, known) if any(c.isdecimal() or c in "*?" for c in part) else []
     if not found:
         raise ParameterError(parameter, _unknown(address, config))
     return [Place(name, _index(name, part, config, parameter)) for name in found]
