@@ -75,8 +75,8 @@ class Kept(Protocol):
 class AttentionView(View):
     """The heads of some layers: what each token looks at, and how much.
 
-    `layers` and `heads` are numbers of them, all where None is given; `figure` is the one
-    that is drawn: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q and attn.k of
+    `layers` and `heads` are numbers of them, all where None is given; `figure` is the one that is
+    drawn: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q and attn.k of
     these layers. Raises ParameterError where it does not, for a layer or head that the model does
     not have, and for attention that was changed behind its queries and keys.
     """
