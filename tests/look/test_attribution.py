@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from pellucid.errors import ParameterError
 from pellucid.lm import LM, load
 from pellucid.look.attribution import AttributionView
+from pellucid.look.looking import Look, open_trace
 from pellucid.look.view import plain
 
 from ..trace import induction
@@ -86,3 +88,16 @@ def test_every_form_has_the_same_numbers(view: AttributionView, page: Callable[[
 def test_what_is_not_in_a_trace_is_asked_for(lm: LM) -> None:
     with pytest.raises(ParameterError, match="has no reading occlusion"):
         AttributionView(lm.look(IDS).trace, {"token": 1, "position": 2})
+
+
+def test_all_of_it_is_kept_in_a_file(lm: LM, tmp_path: Path) -> None:
+    look = lm.look(IDS)
+
+    def shown(one: Look) -> list[str]:
+        made = (one.attribution("i", steps=8, test=3), one.occlusion("i"), one.map(top=2),
+                one.neighbours(top=3), one.analogy("b", "i", "d"))  # fmt: skip
+        return [plain(view.terminal(), 120) for view in made]
+
+    before = shown(look)
+    look.save(tmp_path / "run.trace")
+    assert shown(open_trace(tmp_path / "run.trace")) == before

@@ -90,7 +90,7 @@ def read(
         "integrated": integral.rows.astype(np.float32),
         "scores": np.array([integral.start, integral.end], np.float32),
         "gap": np.array([integral.gap], np.float32),
-        "gradients": np.array([integral.gradients], np.int32),
+        "gradients": np.array([integral.gradients], np.int64),
         "target_ids": np.array([token], np.int64),
     }
 

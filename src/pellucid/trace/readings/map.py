@@ -44,7 +44,7 @@ def read(subject: Subject, trace: Trace, k: int = 5) -> dict[str, Array]:
     xy, explained = principal(units(near.rows(ids)))
     return {
         "ids": np.array(ids, np.int64),
-        "owners": np.array([*owner.values()], np.int32),
+        "owners": np.array([*owner.values()], np.int64),
         "xy": xy,
         "explained": explained,
     }

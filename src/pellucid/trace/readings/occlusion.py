@@ -80,7 +80,7 @@ def read(
         if subject.progress:
             subject.progress(done, len(wanted))
     return {
-        "places": np.array(wanted, np.int32),
+        "places": np.array(wanted, np.int64),
         "logits": logits,
         "logprobs": logprobs,
         "logit": np.array(own[:1], np.float32),
