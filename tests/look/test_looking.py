@@ -11,7 +11,7 @@ import pytest
 import pellucid
 from pellucid.errors import FormatError, ParameterError
 from pellucid.lm import LM, load
-from pellucid.look.looking import Look
+from pellucid.look.looking import Look, views
 from pellucid.model import changes
 from pellucid.model.run import Run, Segment
 
@@ -85,6 +85,19 @@ def test_a_trace_is_opened_without_its_model_and_with_it(lm, tmp_path):
     assert again["layers.4.resid"].shape == (8, 576)
 
 
+@pytest.mark.parametrize("view", [*views(), "analogy"])
+def test_a_trace_holds_all_that_a_view_shows(view, lm, tmp_path):
+    def shown(run):
+        given = {"attribution": {"steps": 8, "test": 2}}.get(view, {})
+        words = (" king", " man", " woman") if view == "analogy" else ()
+        return getattr(run, view)(*words, **given).to_dict()
+
+    run = lm.look("The man walked", max_new_tokens=2)
+    told = shown(run)
+    run.save(tmp_path / "a.trace")
+    assert shown(pellucid.open_trace(tmp_path / "a.trace")) == told
+
+
 def test_a_model_is_opened_once_for_all_that_is_asked_of_a_trace(lm, tmp_path):
     opened = []
 
@@ -117,6 +130,18 @@ def test_what_a_stranger_calls_things_is_shown_and_not_obeyed(lm):
     look = Look(replace(trace, origin=replace(trace.origin, name=bell), edits=edits))
     assert r"\x1b[31m\x07=\x1b" in str(look)
     assert "\x1b" not in str(look)
+
+
+def test_an_answer_is_explained_and_its_tree_drawn_from_a_file(lm, tmp_path):
+    given = {"max_new_tokens": 4, "temperature": 0.8, "seed": 3}
+    lm.look(TEXT, **given).save(tmp_path / "a.trace")
+    opened = pellucid.open_trace(tmp_path / "a.trace")
+    assert str(opened.explain(top=3)) == str(lm.explain(TEXT, top=3, **given))
+    assert str(opened.tree(depth=3)) == str(lm.tree(TEXT, depth=3, **given))
+    with pytest.raises(ParameterError, match="there is no answer"):
+        lm.look(TEXT).tree()
+    with pytest.raises(ParameterError, match="ledger: was not kept"):
+        lm.look(TEXT, max_new_tokens=2, ledger=0).explain()
 
 
 def test_a_changed_model_is_looked_at_as_it_is_changed_and_replays(lm, tmp_path):

@@ -34,7 +34,7 @@ _MOST_TEXT = 6 << 20  # of a header of 8 MiB, which `weights/safetensors.py` rea
 _DAMAGE = (
     KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, ParameterError,
 )  # fmt: skip
-_DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "u1"}
+_DTYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "u1"}
 
 
 class _Origin(msgspec.Struct, forbid_unknown_fields=True):
