@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,13 +118,16 @@ class AttributionView(View):
         pieces = self._trace.pieces
         running = terminal.Running((pieces[at], self._style(at)) for at in shown)
         rows = (
-            (str(at), terminal.piece(pieces[at], self._style(at)), effect,
-             signed_bar(self._share(at)), *claims)
+            self._terminal_row(at, effect, claims)
             for at, (effect, *claims) in self._rows(_ROWS_IN_TERMINAL)
-        )  # fmt: skip
+        )
         said = terminal.words(self._says())
         notes = terminal.words("\n".join(self._notes(_ROWS_IN_TERMINAL)))
         return terminal.stack(said, running, terminal.table(self._headings, rows), notes)
+
+    def _terminal_row(self, at: int, effect: str, claims: Sequence[str]) -> list[RenderableType]:
+        piece = terminal.piece(self._trace.pieces[at], self._style(at))
+        return [str(at), piece, effect, signed_bar(self._share(at)), *claims]
 
     def html(self) -> str:
         shown = range(min(self.position + 1, _ROWS_IN_HTML))
