@@ -122,3 +122,16 @@ def test_the_header_of_a_trace_is_json(traced: Path) -> None:
     assert header["parameters"]["seed"] == header["generation"]["answers"][0]["seed"]
     assert header["origin"]["settings"] == {"isa": header["origin"]["settings"]["isa"],
                                             "cache_dtype": "float16"}  # fmt: skip
+
+
+def test_two_traces_are_compared_token_by_token(run: Run, tmp_path: Path) -> None:
+    plain, changed = tmp_path / "plain.trace", tmp_path / "changed.trace"
+    run("trace", TEXT, "-o", str(plain))
+    run("trace", TEXT, "-o", str(changed), "--edit", "layers.3.mlp=zero")
+    same = run("compare", str(plain), str(plain), "--json").json()
+    other = run("compare", str(plain), str(changed), "--json").json()
+    assert {pair["divergence"] for pair in same["pairs"]} == {0.0}
+    assert max(pair["divergence"] for pair in other["pairs"]) > 0.1
+    page = tmp_path / "page.html"
+    assert run("compare", str(plain), str(changed), "--html", str(page)).code == 0
+    assert page.read_text("utf-8").startswith("<!doctype html>")

@@ -27,6 +27,7 @@ COMMANDS = {
     "look": ("pellucid.cli.look:look", "Read a text, and show what happens inside the model."),
     "trace": ("pellucid.cli.look:trace", "Read or continue a text, and write down all of it."),
     "replay": ("pellucid.cli.look:replay", "Make the run of a trace again; compare every bit."),
+    "compare": ("pellucid.cli.look:compare", "Compare the runs of two traces, token by token."),
     "chat": ("pellucid.cli.chat:chat", "Talk with a model, in its own chat template."),
     "score": ("pellucid.cli.text:score", "Show how likely a text is, token by token."),
     "plan": ("pellucid.cli.plan:plan", "Show each operation of a pass, and the time it takes."),

@@ -18,6 +18,7 @@ from pellucid.lm import LM
 from pellucid.look.looking import Look, open_trace
 from pellucid.look.view import View
 from pellucid.trace.origin import Origin
+from pellucid.trace.trace import Trace
 
 
 @click.command(cls=Grouped)
@@ -92,13 +93,38 @@ def replay(file: Path, model: str | None, threads: int | None, as_json: bool) ->
         raise click.exceptions.Exit(1)
 
 
+@click.command()
+@click.argument("one", type=FILE)
+@click.argument("other", type=FILE)
+@click.option("--html", "page", type=FILE, metavar="FILE", help="Write an interactive page there.")
+@json_option
+def compare(one: Path, other: Path, page: Path | None, as_json: bool) -> None:
+    """Compare the runs of two traces: other texts, other models, other settings or changes inside.
+
+    Token by token: how far the two distributions are apart, what each would say next, and how far
+    the residuals are.
+    """
+    first, second = (_opened(open_trace(file).trace) for file in (one, other))
+    with noticed("comparing ..."):
+        view = first.compare(second)
+    if page:
+        with _written(page):
+            view.save_html(page)
+        remark(f"written to {page}")
+    if as_json or not page:
+        show(view, as_json)
+
+
 def show_trace(
     file: Path, wanted: Sequence[str], arguments: dict[str, Any], page: Path | None, as_json: bool
 ) -> None:
     """Views of a trace; its model is opened for what it does not hold."""
-    kept = open_trace(file).trace
-    found = Look(kept, lambda: ready(_model_of(kept.origin)).look(kept).subject)
-    _show(found, wanted, arguments, page, as_json)
+    _show(_opened(open_trace(file).trace), wanted, arguments, page, as_json)
+
+
+def _opened(trace: Trace) -> Look:
+    """A trace whose model is opened when it is needed."""
+    return Look(trace, lambda: ready(_model_of(trace.origin)).look(trace).subject)
 
 
 def _looked(text: str, options: dict[str, Any], watch: Sequence[str] = ()) -> Look:

@@ -27,6 +27,8 @@ _HELP = {
     "head": "this head, from 0",
     "heads": "such a head, from 0",
     "figure": "of a page: head, model, matrix or neuron",
+    "depth": "so many tokens of each way",
+    "width": "so many branches of each token",
     "position": "the token at this place, from 0; -1 is the last",
     "token": "the token that may come next, by its text or id",
     "versus": "another token, to which it is compared",

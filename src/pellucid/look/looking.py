@@ -17,7 +17,9 @@ from pellucid.look.analogy import AnalogyView
 from pellucid.look.attention import AttentionView
 from pellucid.look.attribution import AttributionView
 from pellucid.look.comparison import ComparisonView
+from pellucid.look.considered import considered
 from pellucid.look.expected import ExpectedView
+from pellucid.look.explanation import ExplanationView
 from pellucid.look.lens import LensView
 from pellucid.look.map import MapView
 from pellucid.look.neighbours import NeighboursView
@@ -25,6 +27,7 @@ from pellucid.look.neurons import NeuronsView
 from pellucid.look.numbers import left_out
 from pellucid.look.page import page
 from pellucid.look.surprise import SurpriseView
+from pellucid.look.tree import TreeView
 from pellucid.look.view import View
 from pellucid.look.why import WhyView
 from pellucid.look.writers import largest
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 _SHOWN = 500  # pieces
 _MARK = "_a_view"
 _ON_A_PAGE = ("surprise", "next", "attention", "lens", "why")
+_OF_AN_ANSWER = ("explain", "tree")
 
 Made = TypeVar("Made", bound=Callable[..., View])
 
@@ -124,7 +128,8 @@ class Look(View):
 
     def page(self, title: str | None = None, *, views: Mapping[str, View] | None = None) -> str:
         """An HTML file of these views, or of those that take no time; it works offline."""
-        chosen = views or {name: getattr(self, name)() for name in _ON_A_PAGE}
+        names = _ON_A_PAGE + (_OF_AN_ANSWER if self.generation else ())
+        chosen = views or {name: getattr(self, name)() for name in names}
         figures = [figure for view in chosen.values() for figure in view.figures()]
         told = title or f"{self.trace.origin.name}: {self.text[:60]}"
         return page(told, figures)
@@ -260,6 +265,24 @@ class Look(View):
         """The tokens and their nearest on a plane, and how much of the truth a plane shows."""
         return MapView(self._read("map", k=top), {"k": top})
 
+    @_a_view
+    def explain(self, *, top: int = 5) -> ExplanationView:
+        """Why each token of the answer was chosen: the ledger."""
+        top = Integer(1, 1000).check("top", top)
+        answer = self._answer()
+        if not all(token.ledger for token in answer.tokens):
+            raise ParameterError("ledger", "was not kept when the answer was made, with ledger=0")
+        return ExplanationView(answer, self.trace.bytes_of, top=top)
+
+    @_a_view
+    def tree(self, *, depth: int = 16, width: int = 5) -> TreeView:
+        """What was considered on the way to the answer, and what became of it."""
+        depth = Integer(1, 200).check("depth", depth)
+        width = Integer(1, 1000).check("width", width)
+        prompt = b"".join(self.trace.pieces[: self.trace.prompt_length])
+        nodes = considered(self._answer())
+        return TreeView(nodes, self.trace.bytes_of, prompt=prompt, depth=depth, width=width)
+
     # ---- besides: what takes more than the run ----------------------------------------------
 
     def analogy(self, a: str | int, b: str | int, c: str | int, *, top: int = 10) -> AnalogyView:
@@ -274,6 +297,12 @@ class Look(View):
         return ComparisonView(compare(*sides))
 
     # ---- what views are made of -------------------------------------------------------------
+
+    def _answer(self) -> Generation:
+        if self.generation is None:
+            reason = "there is no answer: the text was read; give a length, such as max_new_tokens"
+            raise ParameterError("look", reason)
+        return self.generation
 
     def _asked(
         self, token: str | int | None, position: int, versus: str | int | None
