@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -97,15 +98,31 @@ def test_what_is_there_is_replaced_by_a_whole_file_only(trace, tmp_path, monkeyp
     path = tmp_path / "a.trace"
     save(PLAIN, path)
 
-    def fail(tensors, name, metadata):
-        name.write_bytes(b"half")
+    def fail(file, tensors, metadata):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+    monkeypatch.setattr("pellucid.trace.file.write_annotated", fail)
     with pytest.raises(OSError, match="No space"):
         save(trace, path)
     assert equal(open_trace(path), PLAIN)
     assert [file.name for file in tmp_path.iterdir()] == ["a.trace"]
+
+
+def test_who_may_read_a_trace_is_the_systems_matter(tmp_path):
+    (tmp_path / "other").write_text("")
+    save(PLAIN, tmp_path / "a.trace")
+    assert (tmp_path / "a.trace").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_saving_takes_no_second_copy_of_the_values(tmp_path):
+    values = {"final_norm": np.zeros((7, 8), np.float32), "embed": np.ones((7, 8), np.float32)}
+    large = PLAIN.with_reading(Reading("lens", {}, {"x": np.ones(1 << 21)}), {})
+    tracemalloc.start()
+    save(large.with_values(values), tmp_path / "a.trace")
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert equal(open_trace(tmp_path / "a.trace"), large.with_values(values))
 
 
 def test_a_folder_that_is_not_there_is_an_error_of_the_disk(tmp_path):

@@ -25,7 +25,7 @@ from pellucid.trace.columns import whole, within
 from pellucid.trace.origin import Origin
 from pellucid.trace.readings import needed
 from pellucid.trace.trace import Array, Reading, Trace
-from pellucid.weights.safetensors import read_annotated
+from pellucid.weights.safetensors import read_annotated, write_annotated
 from pellucid.weights.tensor import Tensor
 
 VERSION = 1
@@ -242,17 +242,14 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _write(path: Path, tensors: Mapping[str, Array], header: str) -> None:
-    from safetensors import SafetensorError  # noqa: PLC0415  (only who saves needs it)
-    from safetensors.numpy import save_file  # noqa: PLC0415
-
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-        save_file(whole, scratch, {KEY: header})
+        with scratch.open("xb") as file:
+            write_annotated(file, tensors, {KEY: header})
         os.replace(scratch, path)
-    except SafetensorError as error:  # which it makes of errors of the disk
+    except OSError as error:
         scratch.unlink(missing_ok=True)
-        raise OSError(str(error)) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise

@@ -6,8 +6,13 @@ a JSON object `{name: {dtype, shape, data_offsets}}`, and the tensors without a 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
 
 from pellucid.errors import FormatError, UnsupportedError
 from pellucid.weights.kinds import SAFETENSORS, SAFETENSORS_UNREAD
@@ -20,6 +25,8 @@ from pellucid.weights.tensor import Kind, Tensor
 _MAX_HEADER_BYTES = 8 << 20
 _MAX_TENSORS = 1 << 16
 _MAX_INDEX_BYTES = 32 << 20
+
+_WRITTEN = {"float32": "F32", "float64": "F64", "int32": "I32", "int64": "I64", "uint8": "U8"}
 
 Span = tuple[int, int, str]  # from byte, to byte, of the tensor's name
 
@@ -56,6 +63,28 @@ def read_annotated(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         spans.append((begin, end, name))
     _check_spans(file, spans, file.size - start)
     return tensors, metadata
+
+
+def write_annotated(
+    file: BinaryIO, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]
+) -> None:
+    """Write arrays, one after the other, and texts: the public writer copies all of them first.
+
+    They lie in order of their size of number, so that each is aligned. Raises OSError.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    ordered = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    end = 0
+    for name in ordered:
+        array, start = arrays[name], end
+        end += array.nbytes
+        dtype = _WRITTEN[array.dtype.newbyteorder("<").name]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in ordered:
+        file.write(np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data)
 
 
 def read_sharded(index: Path) -> dict[str, Tensor]:
