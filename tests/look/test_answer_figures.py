@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pellucid.lm import LM, load
+from pellucid.look.considered import Considered
 from pellucid.look.tree import TreeView
 from pellucid.look.view import View
 from pellucid.look.visible import visible
@@ -70,22 +71,34 @@ def test_tokens_show_how_a_word_was_merged(
     assert f"id {view[at].id}, bytes {view[at].bytes.hex(' ')}" in said
 
 
-def test_the_tree_is_tidy_and_has_every_node(lm: LM, browser: Browser, tmp_path: Path) -> None:
-    view = made(lm, "tree")
-    assert isinstance(view, TreeView)
-    page = browser.open(view.page(), tmp_path / "page.html")
-    page.page.get_by_role("button", name="unfold all").click()
+@pytest.fixture
+def branching() -> TreeView:
+    """Several siblings with branches of their own, some of which go deep."""
+    parents = [None, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 4, 7, 7, 7, 12, 9, 9]
+    said = (1, 4, 10)
+    nodes = [
+        Considered(
+            parent, None if parent is None else i, -0.1 * i, fate="said" if i in said else None
+        )
+        for i, parent in enumerate(parents)
+    ]
+    return TreeView(nodes, lambda token: b" token%d" % token, prompt=b"start")
+
+
+def test_the_tree_is_tidy_and_has_every_node(
+    branching: TreeView, browser: Browser, tmp_path: Path
+) -> None:
+    page = browser.open(branching.page(), tmp_path / "page.html")
     drawn = {node["node"]: node for node in page.state()["drawn"]}
-    assert set(drawn) == set(range(len(view.nodes)))
-    for number, node in enumerate(view.nodes):
+    assert set(drawn) == set(range(len(branching.nodes)))
+    for number, node in enumerate(branching.nodes):
         if node.parent is not None:
             assert drawn[number]["x"] > drawn[node.parent]["x"]
             assert drawn[number]["y"] >= drawn[node.parent]["y"]
         assert drawn[number]["fate"] == (node.fate or "")
-    said = [number for number, node in enumerate(view.nodes) if node.fate == "said"]
-    assert len({drawn[number]["y"] for number in [0, *said]}) == 1, "an answer reads along a line"
+    assert len({drawn[number]["y"] for number in (0, 1, 4, 10)}) == 1, "an answer is one line"
     boxes = page.page.locator(".tree rect").evaluate_all(BOXES)
-    assert len(boxes) == len(view.nodes)
+    assert len(boxes) == len(branching.nodes)
     for i, a in enumerate(boxes):
         for b in boxes[:i]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
