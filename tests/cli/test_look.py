@@ -30,7 +30,7 @@ def test_a_trace_replays_to_the_last_bit(traced: Path, run: Run) -> None:
     told = run("replay", str(traced), "--json").json()
     assert told["same"]
     assert {check["what"] for check in told["checks"]} == {
-        "answer: ids", "answer: probabilities", "answer: ledgers",
+        "answer: ids", "answer: probabilities", "answer: text", "answer: ledgers",
         "layers.0.resid_post", "layers.2.resid_post",
     }  # fmt: skip
 

@@ -49,6 +49,14 @@ def test_a_last_bit_of_a_probability_is_found(told):
     assert found == ["answer: probabilities"]
 
 
+@pytest.mark.parametrize(
+    "other", [{"text": "ran"}, {"finish_reason": "stop"}, {"score": -1.0}], ids=str
+)
+def test_an_answer_that_says_something_else_is_found(other, told):
+    found = [c.what for c in checks(told, replace(told.generation, **other)) if not c.same]
+    assert found == ["answer: text"]
+
+
 def test_a_number_of_a_ledger_is_found(told):
     answer = told.generation
     ledger = answer.tokens[1].ledger

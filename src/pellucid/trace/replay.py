@@ -61,11 +61,23 @@ def _answers(before: Generation, now: Generation) -> Iterator[Check]:
         name = f"answer {number}" if number else "answer"
         yield _compared(f"{name}: ids", np.array(one.ids), np.array(other.ids), measured=False)
         yield _compared(f"{name}: probabilities", _probs(one), _probs(other))
+        yield _told(f"{name}: text", _words(one), _words(other))
         yield _ledgers(f"{name}: ledgers", one, other)
     if before.tree is not None:
         same = before.tree == now.tree
         told = None if same else "other branches were considered"
         yield Check("tree", len(before.tree.nodes), 0, np.nan, told)
+
+
+def _words(answer: Generation) -> list[object]:
+    """What an answer says besides: its text in pieces, why it ended, how it and its tokens rank."""
+    pieces = [(token.id, token.text, token.rank) for token in answer.tokens]
+    guessed = answer.drafted, answer.accepted
+    return [answer.text, answer.finish_reason, answer.score, *guessed, *pieces]
+
+
+def _told(name: str, one: list[object], other: list[object]) -> Check:
+    return Check(name, len(one), 0, np.nan, None if one == other else "it is another")
 
 
 def _probs(answer: Generation) -> Array:
