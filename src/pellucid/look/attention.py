@@ -169,7 +169,7 @@ class AttentionView(View):
             return f"The heads that rest least on the first token, and their strongest link{rest}."
         place = f"Layer {self.layers[0]}, head {self.heads[0]}"
         if self._drawn:
-            return f"{place}: each row is a token; the darker a column, the more it looks there."
+            return f"{place}: each row is a token; the stronger a column, the more it looks there."
         return f"{place}: its strongest links to other tokens than the first."
 
     def _table(self, made: Any) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
