@@ -52,15 +52,20 @@ struct Surveyed {
         check_alike(others, places);
         return {scores, survey.changed(places.data(), others.data(), places.shape(0))};
     }
-    Surveyed divided(float by, Out out) const {
-        check_alike(scores, out);
-        return {Scores(out.handle()), survey.divided(by, out.data())};
+    Surveyed divided(float by) const { return {scores, survey.divided(by)}; }
+    double lost_of(Surveyed& before) {
+        if (survey.size() != before.survey.size()) throw std::invalid_argument("surveys of different lengths");
+        return survey.lost_of(before.survey);
     }
     Given<float> at(Where places) const {
         check_places(places);
         std::vector<float> found(places.shape(0));
         for (std::size_t i = 0; i < found.size(); i++) found[i] = survey[places.data()[i]];
         return given(std::move(found));
+    }
+    double mass(Where places) {
+        check_places(places);
+        return survey.mass(places.data(), places.shape(0));
     }
     float score(std::size_t place) const {
         if (place >= survey.size()) throw std::out_of_range("place");
@@ -97,11 +102,11 @@ void bind_vocabulary(nb::module_& m) {
         .def(nb::init<Scores, const std::string&>(), "scores"_a.noconvert(), "isa"_a)
         .def_prop_ro("most", [](const Surveyed& s) { return s.survey.most(); })
         .def_prop_ro("size", [](const Surveyed& s) { return s.survey.size(); })
-        .def_prop_ro("left", [](const Surveyed& s) { return s.survey.left(); })
+        .def_prop_ro("left", [](Surveyed& s) { return s.survey.left(); })
         .def("total", [](Surveyed& s) { return s.survey.total(); })
         .def("logsumexp", [](Surveyed& s) { return s.survey.logsumexp(); })
         .def("prob", [](Surveyed& s, std::size_t place) { return std::exp(s.score(place) - s.survey.logsumexp()); }, "place"_a)
-        .def("sums", [](Surveyed& s) { return given(std::vector<double>(s.survey.sums())); })
+        .def("sums", [](Surveyed& s) { return given(s.survey.sums()); })
         .def("leading", [](const Surveyed& s, std::size_t k) { return given(s.survey.leading(k)); }, "k"_a)
         .def("ranks", [](const Surveyed& s, Scores some) { return given(s.survey.ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
         .def("rank", [](const Surveyed& s, std::size_t place) {
@@ -113,7 +118,12 @@ void bind_vocabulary(nb::module_& m) {
         .def("at", &Surveyed::at, "places"_a)
         .def("dense", &Surveyed::dense)
         .def("changed", &Surveyed::changed, "places"_a, "scores"_a.noconvert())
-        .def("divided", &Surveyed::divided, "by"_a, "out"_a.noconvert());
+        .def("divided", &Surveyed::divided, "by"_a)
+        .def("lost_of", &Surveyed::lost_of, "before"_a)
+        .def("mass", &Surveyed::mass, "places"_a)
+        .def("likeliest", [](const Surveyed& s) { return s.survey.leading(1).at(0); })
+        .def("drawn", [](Surveyed& s, double uniform) { return s.survey.drawn(uniform); }, "uniform"_a)
+        .def("nucleus", [](Surveyed& s, double part) { return s.survey.nucleus(part); }, "part"_a);
     m.def("weigh", [](Scores scores, std::optional<Out> weights, const std::string& isa) {
         const Kernels* table = kernels(isa);
         if (weights) check_alike(scores, *weights);

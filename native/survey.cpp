@@ -1,10 +1,10 @@
 #include "survey.hpp"
 
-#include <cstring>
 #include <functional>
 #include <iterator>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 
 namespace pellucid {
 namespace {
@@ -20,15 +20,18 @@ float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoB
 
 Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(kernels) {
     n_ = n;
-    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back(scores + start);
+    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start, 1});
     highest_.resize(blocks_.size() * kParts);
     alive_.resize(blocks_.size() * kParts);
-    for (std::size_t b = 0; b < blocks_.size(); b++) look(b);
+    for (std::size_t b = 0; b < blocks_.size(); b++) {
+        look(b, blocks_[b].scores);
+        sums_.push_back(weigh(b));      // while it is near: a pass over 262,144 is read from far away
+    }
     conclude();
 }
 
 Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) {
-    if (own_.empty()) sums();   // what nobody has changed is weighed in any case; others may never be
+    if (!counted_) weigh();
     Survey made = *this;
     std::vector<std::size_t> touched(count);
     std::transform(places, places + count, touched.begin(), [](std::int64_t place) { return place / kBlock; });
@@ -38,44 +41,57 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     std::vector<float*> fresh(blocks_.size());
     for (std::size_t i = 0; i < touched.size(); i++) {
         std::size_t b = touched[i];
-        made.blocks_[b] = fresh[b] = memory->data() + i * kBlock;
-        std::memcpy(fresh[b], blocks_[b], length(b) * sizeof(float));
+        fresh[b] = memory->data() + i * kBlock;
+        made.blocks_[b] = {fresh[b], 1};
+        copy(b, fresh[b]);
     }
     for (std::size_t i = 0; i < count; i++) fresh[places[i] / kBlock][places[i] % kBlock] = scores[i];
     made.own_.push_back(std::move(memory));
-    for (std::size_t b : touched) made.look(b);
+    made.total_.reset();
+    for (std::size_t b : touched) made.look(b, fresh[b]);
     made.conclude();
-    if (made.most_ != most_) made.sums_.clear();
     if (!made.sums_.empty())
         for (std::size_t b : touched) made.sums_[b] = made.weigh(b);
     return made;
 }
 
-Survey Survey::divided(float by, float* out) const {
-    Survey made(*kernels_);
-    made.n_ = n_;
-    made.most_ = most_ / by;    // of all quotients the highest: rounding keeps an order
-    made.highest_.resize(highest_.size());
-    made.alive_.resize(alive_.size());
-    for (std::size_t b = 0; b < blocks_.size(); b++) {
-        made.blocks_.push_back(out + b * kBlock);
-        kernels_->divide(blocks_[b], by, length(b), out + b * kBlock);
-        made.look(b);
-        made.sums_.push_back(made.weigh(b));        // while it is near
+Survey Survey::divided(float by) const {
+    Survey made = *this;
+    if (std::any_of(blocks_.begin(), blocks_.end(), [](const Block& block) { return block.by != 1; })) {
+        auto memory = std::make_shared<std::vector<float>>(n_);     // two roundings are not one
+        copy(memory->data());
+        for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].scores = memory->data() + b * kBlock;
+        made.own_.push_back(std::move(memory));
     }
-    made.conclude();
+    for (Block& block : made.blocks_) block.by = by;
+    for (float& highest : made.highest_) highest /= by;     // rounding keeps an order
+    made.most_ = most_ / by;
+    made.counted_ = by >= 1;
+    made.sums_.clear();
+    made.total_.reset();
     return made;
 }
 
-void Survey::look(std::size_t block) {
+const float* Survey::read(const Block& block, std::size_t start, std::size_t n, float* room) const {
+    if (block.by == 1) return block.scores + start;
+    kernels_->divide(block.scores + start, block.by, n, room);
+    return room;
+}
+
+void Survey::look(std::size_t block, const float* scores) {
     const std::size_t parts = (length(block) + kPart - 1) / kPart;
     for (std::size_t i = 0; i < kParts; i++) {
         std::size_t part = block * kParts + i;
         highest_[part] = -kInfinity;
         alive_[part] = 0;
         if (i < parts)
-            alive_[part] = kernels_->peak(blocks_[block] + i * kPart, std::min(kPart, length(block) - i * kPart), &highest_[part]);
+            alive_[part] = kernels_->peak(scores + i * kPart, std::min(kPart, length(block) - i * kPart), &highest_[part]);
     }
+}
+
+std::size_t Survey::left() {
+    if (!counted_) weigh();
+    return left_;
 }
 
 void Survey::conclude() {
@@ -83,32 +99,131 @@ void Survey::conclude() {
     left_ = std::accumulate(alive_.begin(), alive_.end(), std::size_t{0});
 }
 
-double Survey::weigh(std::size_t block) const {
-    // Where nothing is left, a shift of zero keeps infinity from being taken from itself.
-    return kernels_->weigh(blocks_[block], length(block), most_ == -kInfinity ? 0.0f : most_, nullptr);
+float Survey::top(std::size_t block) const {
+    const float highest = *std::max_element(&highest_[block * kParts], &highest_[block * kParts] + kParts);
+    // A shift of zero keeps infinity from being taken from itself.
+    return highest == -kInfinity ? 0.0f : highest;
 }
 
-const std::vector<double>& Survey::sums() {
+double Survey::scale(std::size_t block) const {
+    return sums_[block] == 0 ? 0 : std::exp(static_cast<double>(top(block)) - most_);
+}
+
+double Survey::weigh(std::size_t block) {
+    float room[kBlock];
+    const float* scores = read(blocks_[block], 0, length(block), room);
+    if (!counted_) look(block, scores);
+    return kernels_->weigh(scores, length(block), top(block), nullptr);
+}
+
+void Survey::weigh() {
     for (std::size_t b = sums_.size(); b < blocks_.size(); b++) sums_.push_back(weigh(b));
-    return sums_;
+    if (!counted_) conclude();
+    counted_ = true;
+}
+
+std::vector<double> Survey::sums() {
+    weigh();
+    std::vector<double> scaled = sums_;
+    for (std::size_t b = 0; b < scaled.size(); b++) scaled[b] *= scale(b);
+    return scaled;
 }
 
 double Survey::total() {
-    sums();
-    return std::accumulate(sums_.begin(), sums_.end(), 0.0);
+    if (!total_) {
+        const std::vector<double> all = sums();
+        total_ = std::accumulate(all.begin(), all.end(), 0.0);
+    }
+    return *total_;
+}
+
+double Survey::mass(const std::int64_t* places, std::size_t count) {
+    double sum = 0;
+    for (std::size_t i = 0; i < count; i++) sum += std::exp(static_cast<double>((*this)[places[i]]) - most_);
+    return sum / total();
+}
+
+double Survey::lost_of(Survey& before) {
+    before.weigh();
+    double lost = 0;
+    for (std::size_t b = 0; b < blocks_.size(); b++) {
+        if (blocks_[b] == before.blocks_[b]) continue;
+        float room[kBlock], old_room[kBlock], gone[kBlock];
+        const std::size_t n = length(b);
+        const float* now = read(blocks_[b], 0, n, room);
+        const float* old = read(before.blocks_[b], 0, n, old_room);
+        for (std::size_t i = 0; i < n; i++) gone[i] = now[i] == -kInfinity ? old[i] : -kInfinity;
+        lost += kernels_->weigh(gone, n, before.top(b), nullptr) * before.scale(b);
+    }
+    return lost / before.total();
+}
+
+namespace {
+
+// The first place where the running sum exceeds `goal`, from which what is before it is taken.
+// Rounding never leads past the last that weighs anything.
+template <class Number>
+std::size_t reach(const std::vector<Number>& weights, double& goal) {
+    double sum = 0, before = 0;
+    std::size_t last = weights.size();
+    for (std::size_t i = 0; i < weights.size() && !(last < weights.size() && sum > goal); i++) {
+        if (!(weights[i] > 0)) continue;
+        before = sum;
+        sum += weights[i];
+        last = i;
+    }
+    if (last == weights.size()) throw std::invalid_argument("no score is left to draw");
+    goal -= before;
+    return last;
+}
+
+}  // namespace
+
+std::size_t Survey::drawn(double uniform) {
+    // Two steps, the block and then the place in it.
+    double goal = uniform * total();
+    const std::size_t block = reach(sums(), goal), n = length(block);
+    goal /= scale(block);
+    float room[kBlock];
+    std::vector<float> weights(n);
+    kernels_->weigh(read(blocks_[block], 0, n, room), n, top(block), weights.data());
+    return block * kBlock + reach(weights, goal);
+}
+
+std::optional<float> Survey::nucleus(double part) {
+    const double wanted = part * total();
+    for (std::size_t k = 64; k <= kSorted; k *= 8) {
+        const Places places = leading(k);
+        std::vector<float> scores(places.size()), weights(places.size());
+        std::transform(places.begin(), places.end(), scores.begin(), [&](std::int64_t place) { return (*this)[place]; });
+        kernels_->weigh(scores.data(), scores.size(), most_, weights.data());
+        const float least = most_ - kFarthest;
+        double sum = 0;
+        for (std::size_t i = 0; i < scores.size(); i++) {
+            sum += weights[i];
+            const bool last = i + 1 == scores.size() ? places.size() < k : scores[i + 1] < least;
+            if (sum >= wanted || last) return scores[i];
+        }
+    }
+    return std::nullopt;
+}
+
+void Survey::copy(std::size_t block, float* out) const {
+    const float* scores = read(blocks_[block], 0, length(block), out);
+    if (scores != out) std::copy_n(scores, length(block), out);
 }
 
 void Survey::copy(float* out) const {
-    for (std::size_t b = 0; b < blocks_.size(); b++)
-        std::memcpy(out + b * kBlock, blocks_[b], length(b) * sizeof(float));
+    for (std::size_t b = 0; b < blocks_.size(); b++) copy(b, out + b * kBlock);
 }
 
 template <class Function>
 void Survey::each_part(const float& edge, Function f) const {
+    float room[kPart];
     for (std::size_t part = 0; part * kPart < n_; part++) {
         if (highest_[part] < edge) continue;        // NaN is not: beside it there may be more
-        std::size_t start = part * kPart;
-        f(start, blocks_[part / kParts] + start % kBlock, std::min(kPart, n_ - start));
+        const std::size_t start = part * kPart, n = std::min(kPart, n_ - start);
+        f(start, read(blocks_[part / kParts], start % kBlock, n, room), n);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "vocabulary.hpp"
@@ -16,20 +17,32 @@ public:
     Survey(const Kernels& kernels, const float* scores, std::size_t n);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
-    // All scores divided by a number, into `out`, which must outlive the survey.
-    Survey divided(float by, float* out) const;
+    // All scores divided by a number above 0; each is when it is looked at.
+    Survey divided(float by) const;
 
     std::size_t size() const { return n_; }
     // The highest score; NaN if one is, minus infinity where none is left.
     float most() const { return most_; }
     // How many scores are above minus infinity.
-    std::size_t left() const { return left_; }
+    std::size_t left();
     // The sums of e^(score - most), of blocks of kBlock scores; computed when first asked for.
-    const std::vector<double>& sums();
-    // The sum of these in order, which is that of `weigh`.
+    std::vector<double> sums();
+    // The sum of these in order.
     double total();
     double logsumexp() { return most_ + std::log(total()); }
-    float operator[](std::size_t place) const { return blocks_[place / kBlock][place % kBlock]; }
+    // What of the softmax these places have.
+    double mass(const std::int64_t* places, std::size_t count);
+    // What of `before`'s softmax those scores have that are minus infinity here.
+    double lost_of(Survey& before);
+    // The first place at which the running sum of the softmax exceeds `uniform`; one must be left.
+    std::size_t drawn(double uniform);
+    // The lowest of the fewest highest scores that make up this part of the softmax; none if those are
+    // more than kSorted.
+    std::optional<float> nucleus(double part);
+    float operator[](std::size_t place) const {
+        const Block& block = blocks_[place / kBlock];
+        return block.scores[place % kBlock] / block.by;     // by 1 without rounding
+    }
     void copy(float* out) const;
     // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
     Places leading(std::size_t k) const;
@@ -39,16 +52,30 @@ public:
     Places at_least(float edge) const;
 
     static constexpr std::size_t kBlock = 1024;     // one sum each: that of `weigh` adds as many up in float32
+    static constexpr std::size_t kSorted = 4096;    // more are found sooner by other means than sorting
+    static constexpr float kFarthest = 104;         // below the highest nothing weighs anything
 
 private:
     static constexpr std::size_t kPart = 256;       // one highest score each
     static constexpr std::size_t kParts = kBlock / kPart;
 
+    struct Block {
+        const float* scores;
+        float by;                                   // what they are still to be divided by
+        bool operator==(const Block& other) const { return scores == other.scores && by == other.by; }
+    };
+
     explicit Survey(const Kernels& kernels) : kernels_(&kernels) {}
+    // Scores of a block, of which n from the start on are wanted: in place, or divided into `room`.
+    const float* read(const Block& block, std::size_t start, std::size_t n, float* room) const;
+    void copy(std::size_t block, float* out) const;
+    float top(std::size_t block) const;             // its highest score; 0 where none is left
+    double scale(std::size_t block) const;          // of its sum to that of all
     std::size_t length(std::size_t block) const { return std::min(kBlock, n_ - block * kBlock); }
-    void look(std::size_t block);                   // at its parts
+    void look(std::size_t block, const float* scores);  // at its parts
     void conclude();                                // from all parts
-    double weigh(std::size_t block) const;
+    void weigh();                                   // all blocks that are not yet
+    double weigh(std::size_t block);
     // f(first place, scores, count) for each part that may have a score from edge on, which may rise meanwhile.
     template <class Function>
     void each_part(const float& edge, Function f) const;
@@ -61,11 +88,15 @@ private:
     std::size_t n_ = 0;
     float most_ = 0;
     std::size_t left_ = 0;
-    std::vector<const float*> blocks_;
+    std::vector<Block> blocks_;
     std::vector<std::shared_ptr<std::vector<float>>> own_;   // what blocks point to that were changed
     std::vector<float> highest_;                    // [parts]
     std::vector<std::uint32_t> alive_;              // [parts]
-    std::vector<double> sums_;                      // [blocks], or empty while not computed
+    bool counted_ = true;                           // alive_ is known: division sent nothing to minus infinity
+    // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; or empty
+    // while not computed.
+    std::vector<double> sums_;
+    std::optional<double> total_;
 };
 
 }  // namespace pellucid

@@ -135,7 +135,7 @@ def test_divided_scores_are_numpys_and_as_if_surveyed_anew(scores: Floats, by: f
         anew = scores / np.float32(by)
     if anew.max() == np.inf:
         return
-    divided = vocabulary.survey(scores).divided(by, np.empty_like(scores))
+    divided = vocabulary.survey(scores).divided(by)
     some = np.append(anew[:9], np.float32([0.5, -np.inf]))
     assert told(divided, some) == told(vocabulary.survey(anew), some)
 
@@ -230,7 +230,7 @@ def test_whatever_float32_holds_the_leading_are_the_highest(scores: Floats) -> N
         lambda a: vocabulary.leading(a, -1),
         lambda a: vocabulary.survey(a).ranks(a[::2]),
         lambda a: vocabulary.survey(a).changed(np.array([0, 1]), a[:1]),
-        lambda a: vocabulary.survey(a).divided(2.0, a[1:]),
+        lambda a: vocabulary.survey(a).lost_of(vocabulary.survey(a[1:])),
         lambda a: vocabulary.tails(a, a[:-1], [0.0] * 8),
         lambda a: vocabulary.tails(a, a, [0.0] * 7),
         lambda a: vocabulary.keep(a, a[1:], 0.0),

@@ -63,8 +63,7 @@ class Candidates:
 
     def divided(self, value: float) -> Candidates:
         """The same tokens, the scores divided by a number above 0."""
-        out = np.empty(self.survey.size, np.float32)
-        return Candidates(self.survey.divided(value, out), self.ids)
+        return Candidates(self.survey.divided(value), self.ids)
 
     def keep(self, places: Ids) -> Candidates:
         """Those at these places, which rise."""
@@ -173,7 +172,7 @@ class Candidates:
     @property
     def likeliest(self) -> int:
         """The id of the highest score; of equals the lowest."""
-        return int(self.leading(1)[0])
+        return self.token(self.survey.likeliest())
 
     def leading(self, count: int) -> Ids:
         """The ids of the highest scores, highest first; among equals the lower id first."""

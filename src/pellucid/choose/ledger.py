@@ -155,10 +155,11 @@ def account(
     """Write down a choice: `steps` are the model's candidates, then what each filter left."""
     first, last = steps[0][1], steps[-1][1]
     ids = first.leading(size)
+    leading = ids.tolist()
     others = [token] if last is first else [*last.leading(size).tolist(), token]
-    known = set(ids.tolist())
+    known = set(leading)
     if more := [one for one in dict.fromkeys(others) if one not in known]:
-        ids = np.append(ids, more)
+        ids = np.array([*leading, *more], np.int64)
     written: list[Entry | Few] = []
     before = None
     for name, now in steps:
@@ -207,6 +208,5 @@ def _removed(before: Candidates | None, now: Candidates) -> float:
     if before is None or before is now:
         return 0.0
     if before.survey.size == now.survey.size:
-        gone = np.where(now.scores == REMOVED, before.scores, REMOVED)
-        return math.exp(vocabulary.logsumexp(gone) - before.logsumexp)
-    return max(0.0, 1.0 - float(before.probs_of(now.alive).sum()))
+        return now.survey.lost_of(before.survey)
+    return max(0.0, 1.0 - before.survey.mass(before.places(now.alive)))

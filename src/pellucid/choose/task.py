@@ -78,7 +78,8 @@ class Scored:
     @property
     def highest(self) -> list[float]:
         """The highest logit of each row of all streams, and of all exits; NaN where one is."""
-        others = [rows for rows in (self.beside, self.exits) if rows is not None]
-        return [one.survey.most for one in self.own] + [
-            float(row.max()) for rows in others for row in rows
-        ]
+        highest = [one.survey.most for one in self.own]
+        for rows in (self.beside, self.exits):
+            if rows is not None:
+                highest += rows.max(axis=-1).tolist()
+        return highest

@@ -75,11 +75,18 @@ def entropy(scores: Floats) -> float:
 def survey(scores: Floats) -> Survey:
     """One pass over the scores, after which what is asked of the highest takes few microseconds.
 
-    It tells `most`, the highest, and how many are `left`; when asked, the `total` that `weigh`
-    gives, and its `sums` by blocks of `BLOCK` tokens; who is `leading`; and the `ranks` of some
-    scores among all, from 1, where equals share the better rank and minus infinity has 0 (one of
-    them may be far below the others at no cost). It may be `changed` in a few places, which copies
-    little, or `divided`; the scores themselves must stay as they are.
+    It tells `most`, the highest, and how many are `left`; the `total` of exp(score - most), and the
+    `sums` of blocks of `BLOCK` tokens; who is `leading`, and first of all `likeliest`; and the
+    `ranks` of some scores among all, from 1, where equals share the better rank and minus infinity
+    has 0 (one of them may be far below the others at no cost).
+
+    Of the softmax it tells the `mass` of some places; which is the first place where the running
+    sum exceeds a number (`drawn`); and of the fewest highest scores that make up a part of it the
+    lowest (`nucleus`), or None where sorting would not be the way to find that.
+
+    It may be `changed` in a few places, which copies little, or `divided`, which copies nothing;
+    `lost_of` what it was made of is the part of that one's softmax that is minus infinity here.
+    The scores themselves must stay as they are.
 
     >>> some = survey(np.array([1, 3, 2], np.float32))
     >>> other = some.changed(np.array([1]), np.array([-np.inf], np.float32))

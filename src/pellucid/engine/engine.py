@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol
@@ -197,7 +197,8 @@ class Engine:
         scored = None
         while scored is None:  # a long prompt may go in pieces
             (scored,) = self._score([asked])
-        check_highest(most for answer in scored for most in answer.highest)
+        for answer in scored:
+            check_highest(answer.highest)
         return scored
 
     def _drafting(self, request: Request, prompt_length: int) -> LanguageModel | None:
@@ -267,13 +268,13 @@ class Engine:
         for score in asked:
             # Exits are watched in the last chunk alone: those of a whole prompt may be gigabytes.
             most = _CHUNK if len(asked) > 1 or score.exits else None
-            for branch, segment in _segments(score, most):
-                passes.setdefault(id(branch.model), []).append((branch, segment))
+            for part in _segments(score, most):
+                passes.setdefault(id(part[0].model), []).append(part)
         told: dict[int, Told] = {}
         fed: list[Part] = []
         try:
             for parts in passes.values():
-                told |= _forward(self._model_of(parts[0][0]), parts)
+                _forward(self._model_of(parts[0][0]), parts, told)
                 fed += parts
         except BaseException:  # Ctrl-C too: a step can be tried again, so no model may be ahead
             for branch, segment in fed:
@@ -287,24 +288,23 @@ class Engine:
 
     def _answer(self, score: Score, told: dict[int, Told]) -> list[Scored] | None:
         """What was asked for; None while a branch is not wholly fed."""
-        if any(branch.unfed for branch in _streams(score)):
-            return None
+        answers = []
+        for branch in score.branches:
+            beside = branch.beside
+            if branch.unfed or (beside and beside.unfed):
+                return None
+            logits, seen = told[id(branch)]
+            rows = _rows(score, branch)
+            others = told[id(beside)][0][-rows:] if beside else None
+            answers.append(Scored(logits[-rows:], others, seen))
+        if score.exits:
+            exits = self._early(score, [answer.seen for answer in answers])
+            for answer, early in zip(answers, exits, strict=True):
+                answer.exits = early
+        return answers
 
-        def logits(branch: Branch) -> Floats:
-            return told[id(branch)][0][-_rows(score, branch) :]
-
-        seen = [told[id(branch)][1] for branch in score.branches]
-        return [
-            Scored(logits(b), logits(b.beside) if b.beside else None, of_branch, early)
-            for b, of_branch, early in zip(
-                score.branches, seen, self._early(score, seen), strict=True
-            )
-        ]
-
-    def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats | None]:
+    def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats]:
         """The logits of early residuals of each branch, `[exits, vocab]`; all made together."""
-        if not score.exits:
-            return [None] * len(seen)
         last = [of[sites.residual(layers)][-1] for of in seen for layers in score.exits]
         model = self._model_of(score.branches[0])
         return list(np.split(model.project(np.stack(last)), len(seen)))
@@ -347,12 +347,14 @@ def check_same_tokens(one: Engine, other: Engine) -> None:
             raise ParameterError("draft", reason)
 
 
-def _streams(score: Score) -> Iterator[Branch]:
+def _streams(score: Score) -> list[Branch]:
     """The branches to be scored, each with the second stream that guidance gave it."""
+    streams: list[Branch] = []
     for branch in score.branches:
-        yield branch
+        streams.append(branch)
         if branch.beside:
-            yield branch.beside
+            streams.append(branch.beside)
+    return streams
 
 
 def _rows(score: Score, branch: Branch) -> int:
@@ -360,31 +362,31 @@ def _rows(score: Score, branch: Branch) -> int:
     return score.rows + len(branch.drafted)
 
 
-def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Told]:
-    """One pass: the rows of logits of each branch and what it watched, by the branch's id."""
+def _forward(model: LanguageModel, parts: Sequence[Part], told: dict[int, Told]) -> None:
+    """One pass: tells the rows of logits of each branch and what it watched, by its id."""
     run = Run([segment for _, segment in parts])
     logits = model.forward(run)  # [wanted, vocab]
-    return {
-        id(branch): (logits[rows], seen)
-        for (branch, _), rows, seen in zip(parts, run.wanted_spans, run.seen, strict=True)
-    }
+    for i, (branch, _) in enumerate(parts):
+        told[id(branch)] = logits[run.wanted_spans[i]], run.seen[i]
 
 
-def _segments(score: Score, most: int | None) -> Iterator[Part]:
+def _segments(score: Score, most: int | None) -> list[Part]:
     """What one pass takes of what is to be scored: all that is unfed, or `most` ids of a branch.
 
     The rows asked for come in one pass, those of all branches together: until the longest of them
     is near its end, the others keep as many ids unfed. What is watched comes in one pass whole.
     """
     most = None if score.watch else most
-    watch = (*score.watch, *map(sites.residual, score.exits))
+    watch = (*score.watch, *map(sites.residual, score.exits)) if score.exits else score.watch
     streams = [(branch, branch.unfed, _rows(score, branch)) for branch in _streams(score)]
     long = most is not None and any(len(unfed) > most + rows for _, unfed, rows in streams)
+    parts: list[Part] = []
     for branch, unfed, rows in streams:
         assert len(unfed) >= rows > 0, "a branch is scored for ids that are fed already"
         if not long:
             asked = watch if branch in score.branches else ()  # a second stream is not
             wanted: Literal["last", "all"] = "last" if rows == 1 else "all"
-            yield branch, Segment(unfed, branch.cache, wanted, asked, branch.edits)
+            parts.append((branch, Segment(unfed, branch.cache, wanted, asked, branch.edits)))
         elif part := unfed[:-rows][:most]:
-            yield branch, Segment(part, branch.cache, edits=branch.edits)
+            parts.append((branch, Segment(part, branch.cache, edits=branch.edits)))
+    return parts

@@ -43,7 +43,8 @@ class Running:
         self.begun = True
         events: list[Event] = []
         try:
-            check_highest(most for answer in scored or () for most in answer.highest)
+            for answer in scored or ():
+                check_highest(answer.highest)
             self.asked = self._until_asked(scored, events)
         except PellucidError as error:
             self.asked = None
@@ -126,5 +127,6 @@ def check_finite(answers: Sequence[Floats]) -> None:
 
 def check_highest(logits: Iterable[float]) -> None:
     """As `check_finite`, given the highest of each row."""
-    if not all(map(math.isfinite, logits)):
-        raise BackendError("the model computed NaN or infinity; its weights may be damaged")
+    for highest in logits:
+        if not math.isfinite(highest):
+            raise BackendError("the model computed NaN or infinity; its weights may be damaged")

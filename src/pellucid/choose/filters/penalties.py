@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from pellucid.choose.candidates import Candidates
@@ -34,9 +36,9 @@ def frequency_penalty(
     candidates: Candidates, context: Context, penalty: float, last: int | None = None
 ) -> Candidates:
     """Subtract the penalty for each time that a token stands in the answer (OpenAI's formula)."""
-    used, times = np.unique(_said(context, last), return_counts=True)
-    here, places = candidates.find(used)
-    penalties = times[here].astype(np.float32) * np.float32(penalty)
+    times = Counter(_said(context, last).tolist())
+    here, places = candidates.find(np.fromiter(times, np.int64))
+    penalties = np.fromiter(times.values(), np.float32)[here] * np.float32(penalty)
     return candidates.changed(places, candidates.survey.at(places) - penalties)
 
 
@@ -44,7 +46,7 @@ def presence_penalty(
     candidates: Candidates, context: Context, penalty: float, last: int | None = None
 ) -> Candidates:
     """Subtract the penalty once from every token of the answer (OpenAI's formula)."""
-    places = candidates.places(np.unique(_said(context, last)))
+    places = candidates.places(_said(context, last))
     return candidates.changed(places, candidates.survey.at(places) - np.float32(penalty))
 
 

@@ -33,9 +33,11 @@ def top_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0)
 
     Holtzman et al. 2019, arXiv:1904.09751.
     """
-    scores = candidates.scores
-    each, total = weights(scores)
-    return candidates.above(_at_least(min_keep, candidates.survey, _edge(scores, each, p * total)))
+    edge = candidates.survey.nucleus(p)
+    if edge is None:
+        each, total = weights(candidates.scores)
+        edge = _edge(candidates.scores, each, p * total)
+    return candidates.above(_at_least(min_keep, candidates.survey, edge))
 
 
 def min_p(
