@@ -62,6 +62,8 @@ def trace(
     opens it. A TEXT of - is read from standard input.
     """
     arguments = asked(wanted, options)
+    for file in filter(None, (output, page)):
+        _check_folder(file)  # before anything takes time
     found = _looked(text, options, watch)
     for _ in _made(found, wanted, arguments):
         pass  # the trace holds what it needs now
@@ -184,6 +186,11 @@ def _made(
         with noticed(f"computing {name} ..."):
             view = getattr(found, name)(**given)
         yield name, view
+
+
+def _check_folder(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise PellucidError(f"{str(file)!r} cannot be written: no such directory")
 
 
 @contextmanager
