@@ -35,6 +35,8 @@ def look(
     with it. A TEXT of - is read from standard input.
     """
     arguments = asked(wanted, options)
+    if page:
+        _check_folder(page)
     found = _looked(text, options)
     _show(found, wanted, arguments, page, as_json)
 
@@ -63,7 +65,7 @@ def trace(
     """
     arguments = asked(wanted, options)
     for file in filter(None, (output, page)):
-        _check_folder(file)  # before anything takes time
+        _check_folder(file)
     found = _looked(text, options, watch)
     for _ in _made(found, wanted, arguments):
         pass  # the trace holds what it needs now
@@ -189,6 +191,7 @@ def _made(
 
 
 def _check_folder(file: Path) -> None:
+    """Refuse, before anything takes time, a file that could not be written."""
     if not file.parent.is_dir():
         raise PellucidError(f"{str(file)!r} cannot be written: no such directory")
 
