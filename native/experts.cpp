@@ -10,7 +10,7 @@
 namespace pellucid {
 namespace {
 
-bool coded(const std::shared_ptr<Packed>& m) { return m && m->matrix().code >= Code::u4; }
+bool is_coded(const std::shared_ptr<Packed>& m) { return m && coded(m->matrix().code); }
 
 }  // namespace
 
@@ -104,7 +104,7 @@ void Plan::gather_rows(const Op& op, int first, int last) {
         float* x = gathered_.data() + static_cast<std::size_t>(i) * hidden;
         std::memcpy(x, row(op.a, routed_[i].row), sizeof(float) * hidden);
         const Mlp& mlp = op.experts[routed_[i].expert];
-        if (coded(mlp.up) || coded(mlp.gate)) quantise_row(x, hidden, sixteen_in_, i);
+        if (is_coded(mlp.up) || is_coded(mlp.gate)) quantise_row(x, hidden, sixteen_in_, i);
     }
 }
 
@@ -123,7 +123,7 @@ void Plan::widen(const Op& op, int first, int last) {
     each_expert(tiles_of(*op.experts.front().up), first, last, [&](int expert, int row0, int row1, int from, int to) {
         const Mlp& mlp = op.experts[expert];
         auto times = [&](const std::shared_ptr<Packed>& m, std::vector<float>& out) {
-            linear(*m, nullptr, gathered_.data(), coded(m) ? &in : nullptr, row0, row1, out.data(), width, from, to);
+            linear(*m, nullptr, gathered_.data(), is_coded(m) ? &in : nullptr, row0, row1, out.data(), width, from, to);
         };
         times(mlp.up, up_);
         if (mlp.gate) times(mlp.gate, gate_);
@@ -138,7 +138,7 @@ void Plan::activate_rows(const Op& op, int first, int last) {
         float *up = up_.data() + at, *active = mlp.gate ? gate_.data() + at : up;
         kernels_->activate(active, width, op.act, active);
         if (mlp.gate) kernels_->multiply(active, up, width, up);
-        if (coded(mlp.down)) quantise_row(up, width, sixteen_mid_, i);
+        if (is_coded(mlp.down)) quantise_row(up, width, sixteen_mid_, i);
     }
 }
 
@@ -147,7 +147,7 @@ void Plan::narrow(const Op& op, int first, int last) {
     const Quantised mid = view(sixteen_mid_, op.experts.front().up->matrix().rows);
     each_expert(tiles_of(*op.experts.front().down), first, last, [&](int expert, int row0, int row1, int from, int to) {
         const auto& down = op.experts[expert].down;
-        linear(*down, nullptr, up_.data(), coded(down) ? &mid : nullptr, row0, row1, down_.data(), hidden, from, to);
+        linear(*down, nullptr, up_.data(), is_coded(down) ? &mid : nullptr, row0, row1, down_.data(), hidden, from, to);
     });
 }
 

@@ -69,12 +69,12 @@ void Plan::run_rows(const Op& op, const Batch& batch, int first, int last) {
 }
 
 Quantised Plan::view(Sixteen& s, int columns) const {
-    return {s.bytes.data(), s.scales.data(), s.sums.data(), columns};
+    return {s.bytes.data(), s.groups.data(), columns};
 }
 
 void Plan::quantise_row(const float* x, int columns, Sixteen& into, int row) const {
     const std::size_t at = static_cast<std::size_t>(row) * columns;
-    kernels_->quantise(x, columns, into.bytes.data() + 2 * at, into.scales.data() + at / kGroup, into.sums.data() + at / (kGroup / 2));
+    kernels_->quantise(x, columns, into.bytes.data() + 2 * at, into.groups.data() + at / kGroup);
 }
 
 void Plan::turns(const Op& op, const Batch& batch, int r) {

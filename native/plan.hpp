@@ -81,7 +81,7 @@ public:
     }
     int quantised(int of) {
         (void)buffers_.at(of);      // throws where there is none
-        sixteens_.push_back({of, {}, {}, {}});
+        sixteens_.push_back({of, {}, {}});
         return static_cast<int>(sixteens_.size()) - 1;
     }
     // Throws where the operation does not fit its buffers or the layout.
@@ -113,11 +113,10 @@ private:
     struct Sixteen {
         int of;                             // the buffer whose rows these are
         std::vector<std::uint8_t> bytes;
-        std::vector<float> scales, sums;
+        std::vector<RowGroup> groups;
         void fit(std::size_t numbers) {
             bytes.resize(std::max(bytes.size(), 2 * numbers));
-            scales.resize(std::max(scales.size(), numbers / kGroup));
-            sums.resize(std::max(sums.size(), numbers / (kGroup / 2)));
+            groups.resize(std::max(groups.size(), numbers / kGroup));
         }
     };
     // Operations of one phase whose work is cut alike: several on the same rows, or one of another
