@@ -53,6 +53,7 @@ struct Gathered {
 
 struct Kernels {
     const char* name;
+    int tiles;                  // of a matrix that are computed together: to cut them apart costs time
     void (*quantise)(const float* x, int columns, std::uint8_t* bytes, RowGroup* groups);
     // out[r * stride + 16 * tile ...] for rows of activations and tiles [first, last) of the matrix.
     void (*linear_packed)(const Matrix&, const Quantised&, int row0, int row1, int first, int last,
