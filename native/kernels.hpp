@@ -16,12 +16,11 @@ constexpr int kTails = 8;       // thresholds that one pass over a vocabulary co
 
 enum class Act : int { silu, gelu, gelu_tanh, relu };
 
-// Of 32 columns of activations: a number is its 16 bits times `scale`. Sums are of the first 16 columns,
-// of the last 16 and of all: of the 16 bits, and of the numbers.
+// Of 32 columns of activations: a number is its 16 bits times `scale`. Of the 16 bits there are the sum of
+// all, and those of the first 16 columns and the last; `sum` is of the numbers.
 struct RowGroup {
-    float scale;
-    std::int32_t whole[3];
-    float sums[3];
+    float scale, sum;
+    std::int32_t whole, halves[2];
 };
 
 // Rows of activations as 16-bit numbers: for each group of 32 columns, 32 high bytes, then 32 low

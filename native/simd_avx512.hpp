@@ -107,6 +107,7 @@ inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, std::in
     put(low + 16, _mm512_sub_epi32(y, _mm512_slli_epi32(hy, 8)));
 }
 
+inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace pellucid::avx512

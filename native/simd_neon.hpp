@@ -177,4 +177,5 @@ inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, std::in
     sums[1] = vaddlvq_s16(all[2]) + vaddlvq_s16(all[3]);
 }
 
+inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }

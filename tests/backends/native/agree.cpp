@@ -88,12 +88,12 @@ struct Rows {       // of activations, quantised; only the kernels that made the
     }
     Floats scales() const {
         Floats all;
-        for (const RowGroup& g : groups) all.insert(all.end(), {g.scale, g.sums[0], g.sums[1], g.sums[2]});
+        for (const RowGroup& g : groups) all.insert(all.end(), {g.scale, g.sum});
         return all;
     }
     std::vector<std::int32_t> sums() const {
         std::vector<std::int32_t> all;
-        for (const RowGroup& g : groups) all.insert(all.end(), g.whole, g.whole + 3);
+        for (const RowGroup& g : groups) all.insert(all.end(), {g.whole, g.halves[0], g.halves[1]});
         return all;
     }
 };
