@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.files import ModelFile
 from bench.measure import LIMIT, OURS, Result, divergence, in_turns, reason, seconds
+from bench.pages import page
 from bench.peers import Contestant, Loaded
 from bench.text import ids as text_ids
 from pellucid.backends.measure import memory_limit
@@ -231,12 +232,18 @@ def _ours(
     return Result(file.name, name, unit, False, values, skipped | failed)
 
 
+def pages(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[Result]:
+    """All attention of 512 tokens as one page; the peer is one of its own, with bertviz."""
+    return page(file, setting.threads, setting.repeats)
+
+
 class _Timed:
     """A model that counts the seconds of its passes."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.config = model.config
         self.new_cache = model.new_cache
+        self.check = model.check
         self.early_exit = model.early_exit
         self.project = model.project
         self.seconds = 0.0
@@ -321,5 +328,6 @@ SCENARIOS = {
         Scenario("choose", choose),
         Scenario("ledger", ledger),
         Scenario("beams", beams),
+        Scenario("page", pages, long=True),
     )
 }

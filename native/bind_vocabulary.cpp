@@ -7,11 +7,11 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
-#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
-#include "vocabulary.hpp"
+#include "survey.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -21,6 +21,7 @@ namespace {
 
 using Scores = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Out = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Where = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <class Number>
 using Given = nb::ndarray<nb::numpy, Number, nb::ndim<1>>;
 
@@ -36,18 +37,47 @@ void check_alike(const Scores& a, const Array& b) {
     if (a.shape(0) != b.shape(0)) throw std::invalid_argument("arrays of different lengths");
 }
 
-Given<double> block_sums(Scores scores, float most, std::size_t block, const std::string& isa) {
-    if (block < 1) throw std::invalid_argument("block");
-    const Kernels* table = kernels(isa);
-    const std::size_t n = scores.shape(0);
-    std::vector<double> sums(n / block + (n % block != 0));
-    {
-        nb::gil_scoped_release free;
-        for (std::size_t i = 0; i < sums.size(); i++)
-            sums[i] = table->weigh(scores.data() + i * block, std::min(block, n - i * block), most, nullptr);
+// A survey, and what keeps its scores. The interpreter's lock is held throughout, and guards the sums:
+// beside a thread that wants it too, passes this short are no faster when they give it away.
+struct Surveyed {
+    Scores scores;
+    Survey survey;
+
+    Surveyed(Scores row, const std::string& isa)
+        : scores(row), survey(*kernels(isa), row.data(), row.shape(0)) {}
+    Surveyed(Scores row, Survey&& made) : scores(row), survey(std::move(made)) {}
+
+    Surveyed changed(Where places, Scores others) {
+        check_places(places);
+        check_alike(others, places);
+        return {scores, survey.changed(places.data(), others.data(), places.shape(0))};
     }
-    return given(std::move(sums));
-}
+    Surveyed divided(float by, Out out) const {
+        check_alike(scores, out);
+        return {Scores(out.handle()), survey.divided(by, out.data())};
+    }
+    Given<float> at(Where places) const {
+        check_places(places);
+        std::vector<float> found(places.shape(0));
+        for (std::size_t i = 0; i < found.size(); i++) found[i] = survey[places.data()[i]];
+        return given(std::move(found));
+    }
+    float score(std::size_t place) const {
+        if (place >= survey.size()) throw std::out_of_range("place");
+        return survey[place];
+    }
+    Given<float> dense() const {
+        std::vector<float> all(survey.size());
+        survey.copy(all.data());
+        return given(std::move(all));
+    }
+
+private:
+    void check_places(const Where& places) const {
+        for (std::size_t i = 0; i < places.shape(0); i++)
+            if (static_cast<std::size_t>(places.data()[i]) >= survey.size()) throw std::out_of_range("place");
+    }
+};
 
 std::tuple<std::array<double, kTails>, std::array<std::size_t, kTails>> tails(
         Scores keys, Scores weights, const std::array<float, kTails>& thresholds, const std::string& isa) {
@@ -63,13 +93,33 @@ std::tuple<std::array<double, kTails>, std::array<std::size_t, kTails>> tails(
 }  // namespace
 
 void bind_vocabulary(nb::module_& m) {
+    nb::class_<Surveyed>(m, "Survey")
+        .def(nb::init<Scores, const std::string&>(), "scores"_a.noconvert(), "isa"_a)
+        .def_prop_ro("most", [](const Surveyed& s) { return s.survey.most(); })
+        .def_prop_ro("size", [](const Surveyed& s) { return s.survey.size(); })
+        .def_prop_ro("left", [](const Surveyed& s) { return s.survey.left(); })
+        .def("total", [](Surveyed& s) { return s.survey.total(); })
+        .def("logsumexp", [](Surveyed& s) { return s.survey.logsumexp(); })
+        .def("prob", [](Surveyed& s, std::size_t place) { return std::exp(s.score(place) - s.survey.logsumexp()); }, "place"_a)
+        .def("sums", [](Surveyed& s) { return given(std::vector<double>(s.survey.sums())); })
+        .def("leading", [](const Surveyed& s, std::size_t k) { return given(s.survey.leading(k)); }, "k"_a)
+        .def("ranks", [](const Surveyed& s, Scores some) { return given(s.survey.ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
+        .def("rank", [](const Surveyed& s, std::size_t place) {
+            const float score = s.score(place);
+            return s.survey.ranks(&score, 1)[0];
+        }, "place"_a)
+        .def("score", &Surveyed::score, "place"_a)
+        .def("at_least", [](const Surveyed& s, float edge) { return given(s.survey.at_least(edge)); }, "edge"_a)
+        .def("at", &Surveyed::at, "places"_a)
+        .def("dense", &Surveyed::dense)
+        .def("changed", &Surveyed::changed, "places"_a, "scores"_a.noconvert())
+        .def("divided", &Surveyed::divided, "by"_a, "out"_a.noconvert());
     m.def("weigh", [](Scores scores, std::optional<Out> weights, const std::string& isa) {
         const Kernels* table = kernels(isa);
         if (weights) check_alike(scores, *weights);
         nb::gil_scoped_release free;
         return weigh(*table, scores.data(), scores.shape(0), weights ? weights->data() : nullptr);
     }, "scores"_a.noconvert(), "weights"_a.none(), "isa"_a);
-    m.def("block_sums", &block_sums, "scores"_a.noconvert(), "most"_a, "block"_a, "isa"_a);
     m.def("between", [](Scores scores, float low, float high, const std::string& isa) {
         const Kernels* table = kernels(isa);
         Places places;
@@ -79,24 +129,6 @@ void bind_vocabulary(nb::module_& m) {
         }
         return given(std::move(places));
     }, "scores"_a.noconvert(), "low"_a, "high"_a, "isa"_a);
-    m.def("leading", [](Scores scores, std::size_t k, const std::string& isa) {
-        const Kernels* table = kernels(isa);
-        Places places;
-        {
-            nb::gil_scoped_release free;
-            places = leading(*table, scores.data(), scores.shape(0), k);
-        }
-        return given(std::move(places));
-    }, "scores"_a.noconvert(), "k"_a, "isa"_a);
-    m.def("ranks", [](Scores scores, Scores some, const std::string& isa) {
-        const Kernels* table = kernels(isa);
-        std::pair<std::size_t, Places> found;
-        {
-            nb::gil_scoped_release free;
-            found = ranks(*table, scores.data(), scores.shape(0), some.data(), some.shape(0));
-        }
-        return std::make_pair(found.first, given(std::move(found.second)));
-    }, "scores"_a.noconvert(), "some"_a.noconvert(), "isa"_a);
     m.def("shuffled", [](std::uint32_t seed, std::size_t n, std::size_t count) {
         if (n > std::numeric_limits<std::uint32_t>::max()) throw std::invalid_argument("n");
         Places places;

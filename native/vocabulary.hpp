@@ -13,11 +13,6 @@ using Places = std::vector<std::int64_t>;
 std::pair<float, double> weigh(const Kernels&, const float* scores, std::size_t n, float* weights);
 // Places of the scores from low up to but not including high, rising; a high of NaN is no bound.
 Places between(const Kernels&, const float* scores, std::size_t n, float low, float high);
-// Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
-Places leading(const Kernels&, const float* scores, std::size_t n, std::size_t k);
-// How many scores are above minus infinity; and of `some`, each one's rank: one more than how many are
-// above it, 0 for minus infinity and NaN.
-std::pair<std::size_t, Places> ranks(const Kernels&, const float* scores, std::size_t n, const float* some, std::size_t count);
 // The first `count` of the numbers below n, shuffled as PyTorch's randperm does on a CPU with this seed.
 Places shuffled(std::uint32_t seed, std::size_t n, std::size_t count);
 

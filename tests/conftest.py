@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,31 @@ def smollm2() -> Path:
 def gemma3() -> Path:
     """Gemma 3 270M: sliding windows, five kinds of tensors, a SentencePiece vocabulary."""
     return _model("gemma3-270m", "gemma3.gguf")
+
+
+@pytest.fixture
+def fetched(smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """$PELLUCID_HOME of this test, where the default model is as a fetch would have put it there:
+    other processes find it too. A link takes no room.
+    """
+    from pellucid.weights import store
+    from pellucid.weights.aliases import aliases
+    from pellucid.weights.packages import Package
+
+    home = tmp_path / "pellucid"
+    monkeypatch.setenv("PELLUCID_HOME", str(home))
+    alias = aliases()["smollm2"]
+    assert alias.package
+    assert alias.file
+    name, version = alias.package.split("==")
+    package = Package(name, version)
+    staged = store.downloads(package.key(version)) / "model"
+    staged.mkdir()
+    try:
+        os.link(smollm2.resolve(), staged / alias.file)
+    except OSError:  # another disk
+        shutil.copyfile(smollm2, staged / alias.file)
+    files = {alias.file: (smollm2.stat().st_size, str(alias.sha256))}
+    manifest = store.Manifest(package.source(version), alias.file, alias.licence, files)
+    store.install(package.key(version), staged, manifest)
+    return home

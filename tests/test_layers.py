@@ -9,7 +9,8 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "pellucid"
 LAYERS = [
-    "errors", "weights", "tokens", "model", "backends", "choose", "engine", "look", "lm", "cli",
+    "errors", "weights", "tokens", "model", "backends", "choose", "engine", "trace", "look", "lm",
+    "cli",
 ]  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def test_score_is_the_sum_of_what_each_token_has_after_those_before_it(lm):
 
 def test_a_long_text_is_scored_in_parts_to_the_same_effect(lm, fed, monkeypatch):
     whole = lm.score("one two three four five six seven")
-    monkeypatch.setattr("pellucid.lm._SCORED_AT_ONCE", 3)
+    monkeypatch.setattr("pellucid.trace.record._ROWS_AT_ONCE", 3)
     parts = lm.score("one two three four five six seven")
     assert [t.logprob for t in parts][1:] == approx([t.logprob for t in whole][1:], rel=1e-4)
     assert fed == [6, 3, 3]

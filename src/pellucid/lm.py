@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from functools import cached_property
-from typing import Any, TypeGuard, overload
+from typing import Any, overload
 
 from pellucid.backends import backend as open_backend
-from pellucid.choose.branch import Branch
 from pellucid.choose.parameters import parameters
 from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.choose.parameters.values import Integer, shown, whole
-from pellucid.choose.vocabulary import leading, logsumexp
-from pellucid.engine.engine import Engine, Request, checked_ids
-from pellucid.engine.generation import Event, Generation
-from pellucid.engine.recent import Recent
+from pellucid.choose.vocabulary import logsumexp
+from pellucid.engine.engine import Engine
+from pellucid.engine.opened import Opened
+from pellucid.engine.prompt import Prompt, Prompts, are_several, messages_of
 from pellucid.engine.running import check_finite
 from pellucid.engine.stepper import Stepper
-from pellucid.errors import ParameterError, PellucidError, TemplateError, UnsupportedError
+from pellucid.errors import ParameterError, PellucidError, UnsupportedError
 from pellucid.look.considered import considered
+from pellucid.look.conversation import Conversation
 from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
-from pellucid.look.lexicon import Lexicon
-from pellucid.look.next import Candidate, NextView
+from pellucid.look.looking import Look
+from pellucid.look.next import NextView
+from pellucid.look.replay import ReplayView
 from pellucid.look.score import ScoredToken, ScoreView
+from pellucid.look.speaker import Speaker
 from pellucid.look.streams import Stream, Streams
 from pellucid.look.tokens import TokensView
 from pellucid.look.tree import TreeView
 from pellucid.look.walk import Walk
+from pellucid.model import positions
 from pellucid.model.backend import Backend
+from pellucid.model.changes import Change
 from pellucid.model.config import ModelConfig
-from pellucid.model.describe import describe, longest
+from pellucid.model.directions import Tokens, direction
 from pellucid.model.model import Model
+from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
-from pellucid.tokens.load import load_tokenizer
+from pellucid.model.sites import select
+from pellucid.tokens.conversation import Message
 from pellucid.tokens.merges import Split
-from pellucid.tokens.template import ChatTemplate, chat_template
+from pellucid.tokens.template import ChatTemplate
 from pellucid.tokens.tokenizer import Tokenizer
+from pellucid.trace.identity import check_identity
+from pellucid.trace.origin import Origin
+from pellucid.trace.readings import Subject
+from pellucid.trace.record import passes
+from pellucid.trace.replay import replay
+from pellucid.trace.trace import Trace
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats, Tensor
 
-Prompt = str | Iterable[int]
-Prompts = list[str] | list[list[int]]
-Message = Mapping[str, Any]
-
 _MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
-_SCORED_AT_ONCE = 256  # rows of logits held at a time: at a vocabulary of 262,144, 256 MiB
 
 
 def load(
@@ -95,7 +102,8 @@ class LM:
     token), or a list of token ids, taken as they are. Special-token text in a prompt, such as
     "<|im_end|>", is text.
 
-    `name` is what the model was asked for by; of no consequence.
+    `name` is what the model was asked for by; of no consequence. `edits` are what `edit` has
+    changed.
     """
 
     def __init__(
@@ -112,9 +120,9 @@ class LM:
             )
         self.checkpoint = checkpoint
         self.name = name or checkpoint.path.name
-        self._backend = backend
-        self._context_length = context_length
-        self._recent = Recent()
+        self._opened = Opened(checkpoint, backend, context_length)
+        self._speaker = Speaker(self._opened)
+        self._watched: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = sum(tensor.size for tensor in self.checkpoint.tensors.values())
@@ -122,39 +130,90 @@ class LM:
             config = self.config
         except PellucidError as error:
             return f"<LM {self.name}: {error}>"
+        changed = f"; changed: {' '.join(map(str, self.edits))}" if self.edits else ""
         return (
             f"<LM {self.name}: family {config.family}, {size:,} parameters, "
-            f"context {config.context_length:,}, backend {self._backend.name}>"
+            f"context {config.context_length:,}, backend {self._opened.backend.name}{changed}>"
         )
 
-    @cached_property
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What `edit` has changed."""
+        return self._speaker.edits
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """Text to tokens and back."""
-        return load_tokenizer(self.checkpoint)
+        return self._opened.tokenizer
 
-    @cached_property
+    @property
     def template(self) -> ChatTemplate | None:
         """The model's own chat template, or None."""
-        return chat_template(self.checkpoint)
+        return self._opened.template
 
-    @cached_property
+    @property
     def config(self) -> ModelConfig:
         """Sizes and traits of the model; known without reading its weights."""
-        return describe(self.checkpoint, self._context_length)
+        return self._opened.config
 
-    @cached_property
+    @property
     def model(self) -> Model:
         """The forward, with its weights placed."""
-        return Model.load(self.checkpoint, self.config, self._backend)
+        return self._opened.model
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The generation loop over this model."""
-        return Engine(self.model, self.tokenizer)
+        return self._opened.engine
 
-    @cached_property
-    def _lexicon(self) -> Lexicon:
-        return Lexicon(self.tokenizer)
+    def edit(self, address: str, change: Change, *, positions: positions.Given | None = None) -> LM:
+        """This model with values changed inside, as another LM: all that it is asked for is so
+        changed, at the same weights and in the order of the edits; this one stays as it is.
+
+        `address` names a site, or heads or neurons of it (docs/sites.md): "layers.5.heads.3".
+        `change` is one of `pellucid.changes`, or a function of rows `[n, ...]` and their positions
+        `[n]` that gives as many rows, the same whenever it is asked. `positions` are those of the
+        sequence to be changed, from 0 on: a number, several in a list, a range or a slice. Raises
+        ParameterError for what the model does not have.
+        """
+        return self._edited((*self.edits, Edit(address, change, positions)))
+
+    def _edited(self, edits: tuple[Edit, ...]) -> LM:
+        for edit in edits:
+            edit.check(self.config)
+        twin = copy(self)
+        twin._speaker = Speaker(self._opened, edits)
+        return twin
+
+    def steering(
+        self,
+        positive: Prompts,
+        negative: Prompts,
+        site: str,
+        *,
+        tokens: Tokens = "last",
+    ) -> Floats:
+        """What tells some texts from others at a site: the difference of its means, `[hidden_size]`
+        of a residual. Added, it leads towards the former: `lm.edit(site, changes.add(vector, 4))`.
+
+        The value of a text is that of its last token, or with `tokens="all"` the mean of all.
+        Raises ParameterError for several sites, and for attention's scores and pattern.
+        """
+        if not are_several(positive) or not are_several(negative):
+            raise ParameterError("steering", "needs two lists of prompts, with one each at least")
+        one, other = ([self._ids(text) for text in texts] for texts in (positive, negative))
+        return direction(self.model, one, other, site, tokens, self.edits)
+
+    def watch(self, *sites: str) -> LM:
+        """This model with an eye on sites (patterns, docs/sites.md), as another LM: each `look` of
+        it keeps these values, and `look.save` writes them; what is not watched costs nothing.
+
+        Raises ParameterError for what the model does not have.
+        """
+        select(sites, self.config, "watch")
+        twin = copy(self)
+        twin._watched = (*self._watched, *sites)
+        return twin
 
     def forget(self) -> None:
         """Free what is held of the last generations: keys and values, which let their `branch` go
@@ -162,7 +221,7 @@ class LM:
 
         Eight at most are held; all but the last of them have 4,096 tokens together at most.
         """
-        self._recent.forget()
+        self._speaker.recent.forget()
 
     # ---- seeing ----------------------------------------------------------------------------
 
@@ -194,24 +253,11 @@ class LM:
         Raises BackendError where the model computes NaN.
         """
         top = Integer(1, self.config.vocab_size).check("top", top)
-        logits = self._last_logits(prompt)
-        shift = logsumexp(logits)
-        candidates = [
-            Candidate(
-                i,
-                self._text(i),
-                float(logits[i]),
-                math.exp(float(logits[i]) - shift),
-                rank,
-                self._bytes(i),
-            )
-            for rank, i in enumerate(leading(logits, top).tolist(), 1)
-        ]
-        return NextView(candidates, vocab_size=len(logits))
+        return NextView.of(self._last_logits(prompt), top, self._bytes)
 
     def logits(self, prompt: Prompt) -> Floats:
         """The logits after each token of a prompt, `[rows, vocab]` float32."""
-        whole = Segment(self._ids(prompt), wanted="all")
+        whole = Segment(self._ids(prompt), wanted="all", edits=self.edits)
         return self.model.forward(Run([whole]))
 
     def score(self, prompt: Prompt) -> ScoreView:
@@ -221,16 +267,94 @@ class LM:
         BackendError where the model computes NaN.
         """
         ids = self._ids(prompt)
-        scored = [ScoredToken(ids[0], self._text(ids[0]), None, self._bytes(ids[0]))]
-        cache = self.model.new_cache()
-        for start in range(0, len(ids) - 1, _SCORED_AT_ONCE):
-            fed = ids[start : min(start + _SCORED_AT_ONCE, len(ids) - 1)]
-            rows = self.model.forward(Run([Segment(fed, cache, wanted="all")]))
-            check_finite([rows])
-            for logits, token in zip(rows, ids[start + 1 :], strict=False):
-                logprob = float(logits[token]) - logsumexp(logits)
-                scored.append(ScoredToken(token, self._text(token), logprob, self._bytes(token)))
-        return ScoreView(scored)
+        logprobs: list[float | None] = [None]
+        for part in passes(self.model, ids[:-1], edits=self.edits):
+            check_finite([part.logits])
+            for logits, token in zip(part.logits, ids[part.start + 1 :], strict=False):
+                logprobs.append(float(logits[token]) - logsumexp(logits))
+        return ScoreView([
+            ScoredToken(token, self._text(token), logprob, self._bytes(token))
+            for token, logprob in zip(ids, logprobs, strict=True)
+        ])  # fmt: skip
+
+    # ---- looking inside ---------------------------------------------------------------------
+
+    def look(
+        self,
+        prompt: Prompt | Sequence[Message] | Trace | Look,
+        *,
+        watch: Sequence[str] = (),
+        **given: Any,
+    ) -> Look:
+        """Read a text, and see what happens inside: `look.attention()`, `look.lens()`, ...
+
+        With generation parameters (`given`, as in `generate`) the prompt is continued first, and
+        the answer read with it. A conversation is given as messages. A trace that was saved is
+        looked at again, by the model that it is of. `watch` names sites to be kept (docs/sites.md);
+        what a view needs besides is computed when it is asked for.
+        """
+        prompt = prompt.trace if isinstance(prompt, Look) else prompt
+        if not isinstance(prompt, Trace):
+            look = Look(self._traced(prompt, given), self._subject)
+            return look.watch(*self._watched, *watch)
+        if given:
+            reason = "has no effect on a trace, which has its answer"
+            raise ParameterError(next(iter(given)), reason)
+        return Look(prompt, self._of(prompt)._subject).watch(*self._watched, *watch)
+
+    def replay(self, trace: Trace | Look) -> ReplayView:
+        """Make a run again, and compare every number with those in its trace, to the last bit.
+
+        Raises ParameterError for a trace of another model, and for one of changes that were made by
+        a Python function, which no file holds.
+        """
+        trace = trace.trace if isinstance(trace, Look) else trace
+        lm, prompt = self._of(trace), list(trace.ids[: trace.prompt_length])
+        checks = replay(
+            trace, lm._subject(), lambda: lm.generate(prompt, **trace.parameters).generation
+        )
+        return ReplayView(list(checks), trace.origin.unlike(self._origin))
+
+    def _of(self, trace: Trace) -> LM:
+        """The model under the edits of a trace. Raises ParameterError for one of another model, and
+        where functions changed it that this one is not changed by.
+        """
+        check_identity(trace, self._origin, self._bytes)
+        if self._told() == list(trace.edits):
+            return self
+        return self._edited(tuple(map(Edit.from_dict, trace.edits)))
+
+    def _traced(self, prompt: Prompt | Sequence[Message], given: dict[str, Any]) -> Trace:
+        messages = messages_of(prompt)
+        ids = self._ids(prompt if messages is None else self.chat_ids(messages))
+        asked = parameters(**given).given()
+        answer = self.generate(ids, **asked).generation if asked else None
+        if answer and answer.seed is not None:
+            asked["seed"] = answer.seed
+        template = self.template.source if messages and self.template else None
+        return Trace.of_run(
+            self._origin,
+            ids,
+            answer,
+            self._bytes,
+            messages=messages,
+            template=template,
+            parameters=asked,
+            edits=self._told(),
+        )
+
+    def _told(self) -> list[dict[str, Any]]:
+        """The edits as a trace holds them."""
+        return [edit.to_dict() for edit in self.edits]
+
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin.of(self.name, self.checkpoint, self.config, self._opened.backend)
+
+    def _subject(self) -> Subject:
+        return Subject(
+            self.model, self.checkpoint, self._bytes, self.edits, self._speaker.lexicon.ids
+        )
 
     # ---- generating ------------------------------------------------------------------------
 
@@ -266,11 +390,11 @@ class LM:
         Of a list of prompts, the pieces of all come as they are made, each with the place of its
         prompt in the list.
         """
-        if not _are_several(prompt):
-            request = self._request(self._ids(prompt), draft, given)
-            return self._stream(request, self.engine.run([request]))
-        requests = [self._request(self._ids(one), draft, given) for one in prompt]
-        return self._streams(requests, self.engine.run(requests))
+        if not are_several(prompt):
+            request = self._speaker.request(self._ids(prompt), draft, given)
+            return self._speaker.stream(request, self.engine.run([request]))
+        requests = [self._speaker.request(self._ids(one), draft, given) for one in prompt]
+        return self._speaker.streams(requests, self.engine.run(requests))
 
     def explain(
         self, prompt: Prompt, *, top: int = 5, token: int | None = None, **given: Any
@@ -314,7 +438,8 @@ class LM:
         """
         ids = self._ids(prompt)
         parameters(**given)
-        return Walk(Stepper(self.engine, ids, **given), self._lexicon, top=top)
+        stepper = Stepper(self.engine, ids, edits=self.edits, **given)
+        return Walk(stepper, self._speaker.lexicon, top=top)
 
     def chat(
         self, messages: Sequence[Message], *, draft: LM | None = None, **given: Any
@@ -323,8 +448,8 @@ class LM:
 
         `messages` are `[{"role": "user", "content": "..."}, ...]`; the others as in `generate`.
         """
-        request = self._request(self.chat_ids(messages), draft, given)
-        return self._stream(request, self.engine.run([request])).finish()
+        request = self._speaker.request(self.chat_ids(messages), draft, given)
+        return self._speaker.stream(request, self.engine.run([request])).finish()
 
     def conversation(self, system: str | None = None) -> Conversation:
         """A conversation that grows; what was said is not computed again."""
@@ -335,148 +460,24 @@ class LM:
 
         Raises TemplateError where the model has no template.
         """
-        if self.template is None:
-            raise TemplateError(
-                f"{self.name} has no chat template: it may be a base model, whose texts "
-                "`pellucid generate` continues"
-            )
-        pieces = self.template.render_pieces(messages, self.tokenizer.special_texts)
-        return [
-            token
-            for text, control in pieces
-            for token in self.tokenizer.encode(
-                text, add_special_tokens=False, parse_special=control
-            )
-        ]
-
-    def _request(
-        self,
-        ids: list[int],
-        draft: object,
-        given: dict[str, Any],
-        branch: Branch | None = None,
-    ) -> Request:
-        if not isinstance(draft, LM | None):
-            reason = f"must be a model as pellucid.load gives it, not {type(draft).__name__}"
-            raise ParameterError("draft", reason)
-        guessing = draft.engine if draft else None
-        asked = parameters(**given)
-        return Request(ids, asked, branch=branch or self.engine.new_branch(), draft=guessing)
+        return self._opened.chat_ids(messages, self.name)
 
     def _ids(self, prompt: object) -> list[int]:
-        """A prompt's token ids, checked to be some and to fit into the context."""
-        if isinstance(prompt, str):
-            prompt = self.tokenizer.encode(prompt)
-        elif isinstance(prompt, bytes) or not isinstance(prompt, Iterable):
-            kind = type(prompt).__name__
-            raise ParameterError("prompt", f"must be text or token ids, not {kind}")
-        ids = list(prompt)
-        if not ids:
-            raise ParameterError("prompt", "is empty: there is no token to go on from")
-        if len(ids) > (room := self.config.context_length):
-            reach = longest(self.checkpoint)
-            more = f", or open the model with context_length={reach}" if reach > room else ""
-            reason = f"has {len(ids)} tokens; the model's context has {room}: shorten it{more}"
-            raise ParameterError("prompt", reason)
-        return checked_ids("prompt", ids, self.config.vocab_size)
+        return self._opened.ids(prompt)
 
     def _last_logits(self, prompt: Prompt) -> Floats:
-        whole = Segment(self._ids(prompt))
+        whole = Segment(self._ids(prompt), edits=self.edits)
         logits = self.model.forward(Run([whole]))  # [1, vocab]
         check_finite([logits])
         last: Floats = logits[0]
         return last
 
-    def _stream(self, request: Request, events: Generator[Event, None, None]) -> Stream:
-        return Stream(self._streams([request], events))
-
-    def _streams(
-        self, requests: Sequence[Request], events: Generator[Event, None, None]
-    ) -> Streams:
-        def ended(index: int, generation: Generation) -> GenerationView:
-            branch = requests[index].branch
-            assert branch
-            self._recent.keep(branch)
-            return self._view(generation)
-
-        return Streams(events, len(requests), ended)
-
-    def _view(self, generation: Generation) -> GenerationView:
-        pieces = [self._bytes(token) for token in generation.ids]
-        others = [self._view(other) for other in generation.alternatives]
-        return GenerationView(generation, pieces, alternatives=others, go_on=self._go_on)
-
-    def _go_on(
-        self,
-        ids: Sequence[int],
-        token: int | str | None,
-        *,
-        draft: LM | None = None,
-        **given: Any,
-    ) -> GenerationView:
-        """Continue these ids and a token, from what was computed of them."""
-        more = [] if token is None else self._lexicon.ids(token)
-        grown = self._ids([*ids, *checked_ids("token", more, self.config.vocab_size)])
-        request = self._request(grown, draft, given, self._recent.fork(grown))
-        return self._stream(request, self.engine.run([request])).finish()
-
     def _text(self, token: int) -> str:
         return self._bytes(token).decode("utf-8", "replace")
 
     def _bytes(self, token: int) -> bytes:
-        return self._lexicon.bytes_of(token)
-
-
-class Conversation:
-    """A conversation that grows: each turn computes only what is new.
-
-    `messages` holds what was said, and may be edited between turns.
-    """
-
-    def __init__(self, lm: LM, system: str | None = None) -> None:
-        self.lm = lm
-        self.messages: list[Message] = []
-        if system is not None:
-            self.messages.append({"role": "system", "content": system})
-        self._branch = lm.engine.new_branch()
-
-    def say(self, text: str, *, draft: LM | None = None, **given: Any) -> Stream:
-        """Say something, and hear the answer as it comes.
-
-        What was answered until the stream ends or is closed joins `messages`, so that an
-        interrupted conversation goes on from what was seen. The others as in `LM.generate`.
-        """
-        asked: Message = {"role": "user", "content": text}
-        ids = self.lm.chat_ids([*self.messages, asked])
-        request = self.lm._request(ids, draft, given, self._branch)
-        return self.lm._stream(request, self._hear(asked, self.lm.engine.run([request])))
-
-    def clear(self) -> None:
-        """Forget everything but the system message."""
-        self.messages = [m for m in self.messages[:1] if m["role"] == "system"]
-
-    def undo(self) -> None:
-        """Forget the last question and its answer."""
-        while self.messages and self.messages[-1]["role"] != "system":
-            if self.messages.pop()["role"] == "user":
-                return
-
-    def _hear(self, asked: Message, events: Iterator[Event]) -> Generator[Event, None, None]:
-        answer = ""
-        try:
-            for event in events:
-                answer += "" if event.line else event.text  # of several answers, the first
-                yield event
-        finally:
-            self.messages += [asked, {"role": "assistant", "content": answer}]
+        return self._speaker.lexicon.bytes_of(token)
 
 
 def _is_matrix_of_floats(tensor: Tensor) -> bool:
     return len(tensor.shape) > 1 and tensor.kind.block_size == 1
-
-
-def _are_several(prompt: Prompt | Prompts) -> TypeGuard[Prompts]:
-    """Whether these are prompts, and not the ids of one."""
-    if not isinstance(prompt, list) or not prompt:
-        return False
-    return isinstance(prompt[0], str | list)

@@ -44,7 +44,7 @@ def test_keeping_removing_and_finding_can_follow_each_other(
     tokens = np.array(sorted(named))
     alive = np.flatnonzero(some.without(tokens).dense(9) > -np.inf)
     assert set(alive.tolist()) == kept - named
-    alive = np.flatnonzero(some.only(tokens).dense(9) > -np.inf)
+    alive = np.flatnonzero(some.keep(np.unique(some.places(tokens))).dense(9) > -np.inf)
     assert set(alive.tolist()) == kept & named
 
 
@@ -57,6 +57,6 @@ def test_no_token_left_is_said_to_be_empty() -> None:
 def test_scores_are_never_changed_in_place() -> None:
     SCORES.flags.writeable = False
     some = Candidates(SCORES)
-    some.without(np.array([1])).only(np.array([2]))
+    some.without(np.array([1])).keep(np.array([2]))
     with pytest.raises(AttributeError):
         some.scores = SCORES  # type: ignore[misc]

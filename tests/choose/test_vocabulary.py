@@ -50,7 +50,7 @@ SOME = st.builds(scores_of, SIZES.filter(bool), st.integers(0, 10**6), KINDS)
 @pytest.fixture(autouse=True, scope="module", params=_native.available())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PELLUCID_ISA", request.param)
+        patch.setattr(vocabulary, "_isa", lambda: request.param)
         yield request.param
 
 
@@ -82,19 +82,62 @@ def test_ranks_count_what_is_above(scores: Floats, places: list[int]) -> None:
     """Of scores that are there, which tie with themselves and others, and of some that are not."""
     there = [scores[place % len(scores)] for place in places if len(scores)]
     some = np.array([*there, 0.5, -np.inf, NAN, 2], np.float32)
-    left, ranks = vocabulary.ranks(scores, some)
-    assert left == np.count_nonzero(scores > -np.inf)
+    survey = vocabulary.survey(scores)
+    ranks = survey.ranks(some)
+    assert survey.left == np.count_nonzero(scores > -np.inf)
     assert ranks.tolist() == [1 + (scores > s).sum() if s > -np.inf else 0 for s in some]
-    assert vocabulary.ranks(scores, some[:0])[0] == left
+    assert not len(survey.ranks(some[:0]))
 
 
-@given(SOME, st.integers(1, 5000))
-@settings(max_examples=60)
-def test_block_sums_add_up_each_block(scores: Floats, block: int) -> None:
-    most = max(float(scores.max()), -1e30)
-    sums = vocabulary.block_sums(scores, most, block)
-    true = np.add.reduceat(exact(scores, most), range(0, len(scores), block))
-    np.testing.assert_allclose(sums, true, rtol=2e-5, atol=1e-33)
+@given(SOME)
+@settings(max_examples=60, deadline=None)
+def test_a_surveys_sums_add_up_each_block(scores: Floats) -> None:
+    if scores.max() == -np.inf:
+        return
+    true = exact(scores, float(scores.max()))
+    true = np.add.reduceat(true, range(0, len(scores), vocabulary.BLOCK))
+    np.testing.assert_allclose(vocabulary.survey(scores).sums(), true, rtol=2e-5, atol=1e-33)
+
+
+def told(survey: vocabulary.Survey, some: Floats) -> list[Any]:
+    """All that a survey says."""
+    sums = survey.sums()
+    asked = [survey.leading(k) for k in (1, 3, 50, 2000)] + [survey.ranks(some), survey.dense()]
+    asked += [sums, survey.at_least(float(some[0])), survey.at(np.arange(survey.size)[::7])]
+    return [survey.most, survey.left, survey.total(), *(one.tolist() for one in asked)]
+
+
+@given(SOME, st.lists(st.lists(st.integers(0, 10**6), max_size=40), max_size=3), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
+    scores: Floats, changes: list[list[int]], weighed: bool
+) -> None:
+    """One change after the other, whether the sums were known before or not."""
+    before, anew = vocabulary.survey(scores), scores.copy()
+    survey = before
+    rng = np.random.default_rng(len(scores))
+    for change in changes:
+        if weighed:
+            survey.total()
+        places = np.unique(np.array(change, np.int64) % len(scores))
+        others = rng.choice(np.float32([-np.inf, -1, 0.5, 3, 1e30]), len(places))
+        survey = survey.changed(places, others)
+        anew[places] = others
+    some = np.append(anew[:9], np.float32([0.5, -np.inf]))
+    assert told(survey, some) == told(vocabulary.survey(anew), some)
+    assert before.dense().tolist() == scores.tolist()
+
+
+@given(SOME, st.sampled_from([1e-3, 0.3, 0.8, 1.0, 1.7, 1e3]))
+@settings(max_examples=60, deadline=None)
+def test_divided_scores_are_numpys_and_as_if_surveyed_anew(scores: Floats, by: float) -> None:
+    with np.errstate(over="ignore"):
+        anew = scores / np.float32(by)
+    if anew.max() == np.inf:
+        return
+    divided = vocabulary.survey(scores).divided(by, np.empty_like(scores))
+    some = np.append(anew[:9], np.float32([0.5, -np.inf]))
+    assert told(divided, some) == told(vocabulary.survey(anew), some)
 
 
 @given(SCORES, st.sampled_from([0, 1, 2, 50, 1000, 4096, 9000, 10**9]))
@@ -164,6 +207,10 @@ def test_nan_shows_in_sums_and_is_never_selected(place: int) -> None:
     assert len(vocabulary.leading(scores, 5000)) == 4999
     assert place not in vocabulary.at_least(scores, -math.inf)
     assert vocabulary.keep(scores, scores, -math.inf)[place] == -math.inf
+    assert vocabulary.survey(scores).at_least(-math.inf).tolist() == [
+        i for i in range(5000) if i != place
+    ]
+    assert vocabulary.survey(scores).left == 4999
 
 
 @given(arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)))
@@ -181,8 +228,9 @@ def test_whatever_float32_holds_the_leading_are_the_highest(scores: Floats) -> N
         lambda a: vocabulary.weigh(a[::2]),
         lambda a: vocabulary.weigh(a.reshape(2, -1)),
         lambda a: vocabulary.leading(a, -1),
-        lambda a: vocabulary.block_sums(a, 0.0, 0),
-        lambda a: vocabulary.block_sums(a, 0.0, -1),
+        lambda a: vocabulary.survey(a).ranks(a[::2]),
+        lambda a: vocabulary.survey(a).changed(np.array([0, 1]), a[:1]),
+        lambda a: vocabulary.survey(a).divided(2.0, a[1:]),
         lambda a: vocabulary.tails(a, a[:-1], [0.0] * 8),
         lambda a: vocabulary.tails(a, a, [0.0] * 7),
         lambda a: vocabulary.keep(a, a[1:], 0.0),
@@ -191,3 +239,14 @@ def test_whatever_float32_holds_the_leading_are_the_highest(scores: Floats) -> N
 def test_arrays_that_do_not_fit_are_refused(call: Callable[[Floats], object]) -> None:
     with pytest.raises((TypeError, ValueError)):
         call(np.zeros(64, np.float32))
+
+
+@pytest.mark.parametrize("place", [-1, 64, 2**62])
+def test_a_place_that_is_none_is_refused(place: int) -> None:
+    survey, places = vocabulary.survey(np.zeros(64, np.float32)), np.array([3, place])
+    with pytest.raises(IndexError):
+        survey.at(places)
+    with pytest.raises(IndexError):
+        survey.changed(places, np.zeros(2, np.float32))
+    with pytest.raises((IndexError, TypeError)):
+        survey.score(place)

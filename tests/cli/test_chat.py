@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.lm import Conversation
+from pellucid.look.conversation import Conversation
 
 from .conftest import HEARING, Run
 

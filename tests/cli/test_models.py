@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import save_file
 
-from pellucid.cli import models
+from pellucid.cli import models, show
 from pellucid.errors import ModelNotFoundError, ParameterError
 
 
@@ -59,7 +59,7 @@ def test_a_model_is_pulled_listed_shown_and_removed(place):
     [listed] = json.loads(run(models.ls, "--json").stdout)["models"]
     assert listed["path"] == path.strip()
 
-    shown = run(models.show, "pypi:tiny", "--tensors").stdout
+    shown = run(show.show, "pypi:tiny", "--tensors").stdout
     assert re.search(r"^parameters +6$", shown, re.MULTILINE)
     assert re.search(r"^w +F32 +2 x 3 +24 B$", shown, re.MULTILINE)
 
@@ -70,8 +70,8 @@ def test_a_model_is_pulled_listed_shown_and_removed(place):
 
 
 def test_a_strangers_file_cannot_steer_the_terminal():
-    assert "\x1b" not in run(models.show, "pypi:tiny").stdout
-    assert json.loads(run(models.show, "pypi:tiny", "--json").stdout)["architecture"][0] == "\x1b"
+    assert "\x1b" not in run(show.show, "pypi:tiny").stdout
+    assert json.loads(run(show.show, "pypi:tiny", "--json").stdout)["architecture"][0] == "\x1b"
 
 
 def test_pull_in_json_says_where_and_how_much(place):

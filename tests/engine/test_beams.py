@@ -297,9 +297,8 @@ def test_a_phrase_that_ends_the_answer_is_refused_before_anything_runs() -> None
 # Draws
 
 
-FEW_AND_MANY = pytest.mark.parametrize(
-    "draws", [1500, pytest.param(100_000, marks=pytest.mark.slow)]
-)
+def few_and(many: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("draws", [1500, pytest.param(many, marks=pytest.mark.slow)])
 
 
 def chi_squared(counts: dict[Any, int], exact: dict[Any, float]) -> float:
@@ -332,7 +331,7 @@ def lines(found: Generation) -> frozenset[tuple[int, ...]]:
     return frozenset(answer.ids for answer in answers(found))
 
 
-@FEW_AND_MANY
+@few_and(20_000)
 def test_sampled_beams_are_draws_without_replacement(draws: int) -> None:
     """One token: of four draws out of six tokens, the first two are what two beams finish."""
     probs = probs_after(PROMPT)
@@ -342,7 +341,7 @@ def test_sampled_beams_are_draws_without_replacement(draws: int) -> None:
     assert chi_squared(counts, pairs_drawn(weights)) < 36.12  # 14 degrees, p = 0.001
 
 
-@FEW_AND_MANY
+@few_and(20_000)
 def test_sampled_beams_draw_by_the_probability_of_the_whole_sequence(draws: int) -> None:
     """Two of two tokens grow on; then two of the four answers are drawn."""
     weights = {
@@ -355,7 +354,7 @@ def test_sampled_beams_draw_by_the_probability_of_the_whole_sequence(draws: int)
     assert chi_squared(counts, pairs_drawn(weights)) < 20.515  # 5 degrees, p = 0.001
 
 
-@FEW_AND_MANY
+@few_and(100_000)
 def test_the_best_of_n_is_distributed_as_the_highest_of_n_draws(draws: int) -> None:
     probs = probs_after(PROMPT)
     likely = np.argsort(-probs)[:6][::-1]  # least likely first

@@ -14,7 +14,9 @@ from functools import cache, cached_property
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.errors import ParameterError
 from pellucid.model.cache import Cache
+from pellucid.model.probe import Edit
 from pellucid.model.run import Run
 from pellucid.tokens.guide import Guide
 
@@ -96,6 +98,9 @@ class ToyModel:
 
     def new_cache(self) -> Cache:
         return Cache(1, 1, 1, lambda shape: np.full(shape, -1, np.int64))
+
+    def check(self, edits: Sequence[Edit], /) -> None:
+        raise ParameterError("edit", "has no effect on a toy, which has nothing inside")
 
     def early_exit(self, layers: int, /) -> ToyModel:
         """A model that agrees with this one the more, the more layers it has."""

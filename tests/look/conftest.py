@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 
 import pytest
+
+from .browser import Browser, chromium
+from .induced import induced  # noqa: F401  (a fixture)
 
 # Pieces of a stranger's vocabulary, and how each must be shown.
 HOSTILE: dict[bytes, str] = {
@@ -117,3 +120,10 @@ def is_harmless() -> Callable[[str], bool]:
         return found <= {"\n", "\N{LEFT-TO-RIGHT MARK}"}
 
     return check
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for what pages draw."""
+    with chromium() as opened:
+        yield opened

@@ -14,6 +14,7 @@ import torch
 from pellucid.backends import backend
 from pellucid.model.backend import Backend
 from pellucid.model.model import Model
+from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 
 from .tiny import Floats
@@ -151,3 +152,8 @@ def watched(model: Model, ids: list[int], *patterns: str, **given: Any) -> dict[
     run = Run([Segment(ids, None, "all", watch=patterns, **given)])
     model.forward(run)
     return run.seen[0]
+
+
+def edited(model: Model, ids: list[int], *edits: Edit, **given: Any) -> Floats:
+    """The logits of a whole sequence that is changed inside, `[tokens, vocab]`."""
+    return model.forward(Run([Segment(ids, None, "all", edits=edits, **given)]))

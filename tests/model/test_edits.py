@@ -11,11 +11,12 @@ import torch
 
 from pellucid.errors import ParameterError
 from pellucid.model import sites
+from pellucid.model.changes import scale
 from pellucid.model.model import Model
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 
-from .hooked import BACKENDS, BOUND, attention, stack, watched
+from .hooked import BACKENDS, BOUND, attention, edited, stack, watched
 from .tiny import Floats, Tiny, logits_of, relative_error, whole
 
 FAMILIES = ["llama", "gemma2", "mistral"]
@@ -42,10 +43,6 @@ def flat(rows: Floats, positions: Any) -> Floats:
     rows = rows * np.float32(0.5)
     rows[..., 0] += np.float32(0.5)
     return rows
-
-
-def edited(model: Model, ids: list[int], *edits: Edit, **given: Any) -> Floats:
-    return model.forward(Run([Segment(ids, None, "all", edits=edits, **given)]))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -292,6 +289,30 @@ def test_a_long_prompt_is_changed_in_pieces_as_in_one(tiny: Callable[[str], Tiny
     assert places == list(range(600))
     truth = edited(tiny("mistral").open("reference"), ids, *edits)
     assert relative_error(native, truth) <= BOUND
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_a_change_of_scores_is_shown_what_is_hidden_as_such(
+    tiny: Callable[[str], Tiny], backend: str
+) -> None:
+    ids = np.random.default_rng(4).integers(3, 120, 300).tolist()
+
+    def look(rows: Floats, positions: Any) -> Floats:
+        ahead = np.arange(rows.shape[-1]) > positions[:, None]
+        assert np.isneginf(rows.transpose(0, 2, 1)[ahead]).all()
+        return rows
+
+    edited(tiny("llama").open(BACKENDS[backend](backend)), ids, Edit("layers.1.attn.scores", look))
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_times_nothing_are_a_pattern_that_is_even(opened: Callable[[str], Model]) -> None:
+    flat = Edit("layers.1.attn.scores", scale(0))
+    run = Run([Segment([5, 6, 7], watch=["layers.1.attn.pattern"], edits=[flat])])
+    opened("llama").forward(run)
+    for row, pattern in enumerate(run.seen[0]["layers.1.attn.pattern"]):
+        assert np.allclose(pattern[:, : row + 1], 1 / (row + 1))
+        assert not pattern[:, row + 1 :].any()
 
 
 @pytest.mark.parametrize("name", ["olmo2", "gemma2", "qwen3 experts, some layers", "gpt neox"])

@@ -68,10 +68,10 @@ def build(variant: Variant, generator: torch.Generator) -> Any:
     auto = getattr(transformers, variant.model)
     make = getattr(auto, "from_config", None) or auto._from_config
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # or tests that ran before decide how near to a tie a router comes
-        # The plain loop over experts: its grouped products have been seen to differ in long runs.
-        plain = {"attn_implementation": "eager", "experts_implementation": "eager"}
-        model = make(configuration(variant), **plain).float().eval()
+        # The state that earlier tests leave decides how near to a tie a router comes: after seed 59,
+        # Mixtral's second and third expert lie 1.2e-6 apart for one row, and rounding chooses.
+        torch.manual_seed(0)
+        model = make(configuration(variant), attn_implementation="eager").float().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.15)

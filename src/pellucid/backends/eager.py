@@ -26,6 +26,10 @@ class Eager(Ops):
     def numpy(self, x: Array) -> Floats:
         """The numbers as a float32 numpy array on the host."""
 
+    def settings(self) -> dict[str, str]:
+        """What decides its numbers."""
+        return {}
+
     def inference(self) -> AbstractContextManager[object]:
         """A context in which nothing is kept for gradients."""
         return nullcontext()

@@ -66,6 +66,14 @@ class Native:
         self._engine: Any = None
         self._starting = Lock()
 
+    def settings(self) -> dict[str, str]:
+        """What decides its numbers; how many threads there are does not."""
+        given = {
+            "isa": self._isa or _native.available()[0],
+            "cache_dtype": "float32" if self.full else "float16",
+        }
+        return given | ({"quantize": self.quantize} if self.quantize else {})
+
     @property
     def engine(self) -> Any:
         """The threads and the kernels they run; started when first asked for."""

@@ -42,6 +42,9 @@ class Torch(Eager):
             reason = str(error).splitlines()[0]
             raise ParameterError("device", f"{device!r} cannot be used: {reason}") from error
 
+    def settings(self) -> dict[str, str]:
+        return {"dtype": str(self.dtype).removeprefix("torch."), "device": str(self.device)}
+
     def inference(self) -> AbstractContextManager[object]:
         context: AbstractContextManager[object] = torch.inference_mode()
         return context

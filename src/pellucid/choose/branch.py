@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.model.cache import KeyValues
+from pellucid.model.probe import Edit
 
 
 class Follower(Protocol):
@@ -27,16 +28,24 @@ class Follower(Protocol):
 class Branch:
     """One growing sequence: its ids, and a cache that holds the first `cache.length` of them.
 
-    `model` says whose cache that is: None for the model that answers, or a drafting one.
+    `model` says whose cache that is: None for the model that answers, or a drafting one. `edits`
+    change what it computes of these ids; they are those of all that grows from this branch.
     `drafted` tokens are fed with the next score, but are no part of the sequence yet; each is
     answered with a row of its own. `beside` is a second stream, which guidance compares this one
     with, and which grows with it.
     """
 
-    def __init__(self, ids: Sequence[int], cache: KeyValues, model: Any = None) -> None:
+    def __init__(
+        self,
+        ids: Sequence[int],
+        cache: KeyValues,
+        model: Any = None,
+        edits: Sequence[Edit] = (),
+    ) -> None:
         self.ids = list(ids)
         self.cache = cache
         self.model = model
+        self.edits = tuple(edits)
         self.drafted: list[int] = []
         self.followers: dict[str, Follower] = {}
         self.beside: Branch | None = None
@@ -94,7 +103,7 @@ class Branch:
 
     def fork(self) -> Self:
         """A second branch with the same past, which it shares until one of the two grows."""
-        twin = type(self)(self.ids, self.cache.fork(), self.model)
+        twin = type(self)(self.ids, self.cache.fork(), self.model, self.edits)
         twin.followers = {name: follower.fork() for name, follower in self.followers.items()}
         twin.beside = self.beside and self.beside.fork()
         return twin
@@ -107,14 +116,15 @@ class Branch:
     def _followers(self) -> list[Follower]:
         return [*self.followers.values(), *([self.beside] if self.beside else [])]
 
-    def become(self, ids: Sequence[int]) -> None:
-        """Turn into the branch of other ids, keeping what the cache holds of their common start.
+    def become(self, ids: Sequence[int], edits: Sequence[Edit] = ()) -> None:
+        """Turn into the branch of other ids, keeping what the cache holds of their common start,
+        if that was computed under the very same edits.
 
         What followed the old ids is forgotten. The last id is always left unfed, so that the branch
         can be scored.
         """
-        limit = min(len(ids) - 1, self.cache.length)
+        limit = min(len(ids) - 1, self.cache.length) if tuple(edits) == self.edits else 0
         shared = next((i for i in range(limit) if ids[i] != self.ids[i]), limit)
         self.cache.trim(max(shared, 0))
-        self.ids = list(ids)
+        self.ids, self.edits = list(ids), tuple(edits)
         self.drafted, self.followers, self.beside, self._copied = [], {}, None, 0

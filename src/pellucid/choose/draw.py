@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.choose import vocabulary
 from pellucid.choose.candidates import Candidates
-
-_BLOCK = 1024
+from pellucid.choose.vocabulary import BLOCK
 
 
 class Draws:
@@ -34,11 +32,13 @@ def draw(candidates: Candidates, uniform: float) -> int:
     1
     """
     # Two steps, the block and then the token in it: a running sum over 262,144 takes 2.5 ms.
-    scores, (most, _) = candidates.scores, candidates.weight
-    sums = vocabulary.block_sums(scores, most, _BLOCK)
-    block, rest = _reach(sums, uniform * float(sums.sum()))
-    first = block * _BLOCK
-    weights = np.exp(scores[first : first + _BLOCK] - np.float32(most))
+    survey = candidates.survey
+    sums = survey.sums()
+    goal = uniform * float(sums.sum())
+    block, rest = _reach(sums, goal) if len(sums) > 1 else (0, goal)
+    first = block * BLOCK
+    places = np.arange(first, min(first + BLOCK, survey.size))
+    weights = np.exp(survey.at(places) - np.float32(survey.most))
     return candidates.token(first + _reach(weights, rest)[0])
 
 

@@ -154,10 +154,11 @@ def account(
 ) -> Ledger:
     """Write down a choice: `steps` are the model's candidates, then what each filter left."""
     first, last = steps[0][1], steps[-1][1]
-    leaders = dict.fromkeys(first.leading(size).tolist())
-    if last is not first:
-        leaders |= dict.fromkeys(last.leading(size).tolist())
-    ids = np.array([*leaders | {token: None}], np.int64)
+    ids = first.leading(size)
+    others = [token] if last is first else [*last.leading(size).tolist(), token]
+    known = set(ids.tolist())
+    if more := [one for one in dict.fromkeys(others) if one not in known]:
+        ids = np.append(ids, more)
     written: list[Entry | Few] = []
     before = None
     for name, now in steps:
@@ -175,20 +176,17 @@ def _step(
     last: Entry | Few | None,
 ) -> Entry | Few:
     """What is kept of a step. A whole vocabulary is read at once, since it is not kept."""
-    if len(now.scores) <= _FEW:
+    if now.survey.size <= _FEW:
         return Few(name, now, None if isinstance(last, Few) else _removed(before, now))
     if now is before and isinstance(last, Entry):
         return replace(last, name=name, removed=0.0)
-    entry = _entry(name, ids, now, 0.0)
-    if isinstance(last, Entry) and last.left == entry.left:
-        return entry
-    return replace(entry, removed=_removed(before, now))
+    unchanged = isinstance(last, Entry) and last.left == now.count
+    return _entry(name, ids, now, 0.0 if unchanged else _removed(before, now))
 
 
 def _entry(name: str, ids: Ids, now: Candidates, removed: float) -> Entry:
-    scores = now.scores[ids] if now.ids is None else now.scores_of(ids)
-    left, ranks = vocabulary.ranks(now.scores, scores)
-    return Entry(name, scores, ranks, now.logsumexp, left, removed)
+    scores = now.scores_of(ids)
+    return Entry(name, scores, now.survey.ranks(scores), now.logsumexp, now.count, removed)
 
 
 def _below(candidates: Candidates, token: int) -> float:
@@ -208,8 +206,7 @@ def _removed(before: Candidates | None, now: Candidates) -> float:
     """The probability that all removed tokens had."""
     if before is None or before is now:
         return 0.0
-    if len(before.scores) == len(now.scores):
+    if before.survey.size == now.survey.size:
         gone = np.where(now.scores == REMOVED, before.scores, REMOVED)
         return math.exp(vocabulary.logsumexp(gone) - before.logsumexp)
-    alive = now.tokens(np.flatnonzero(now.scores > REMOVED))
-    return max(0.0, 1.0 - float(before.probs_of(alive).sum()))
+    return max(0.0, 1.0 - float(before.probs_of(now.alive).sum()))

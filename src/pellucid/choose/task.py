@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol, Self
 
+from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
 from pellucid.choose.setting import Setting
 from pellucid.choose.tree import Tree
@@ -55,22 +56,29 @@ class Task(Setting):
         return Chain(self.parameters)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scored:
     """What the model says of a branch: the logits after its last ids, `[rows, vocab]` float32.
 
     The last row is what follows the whole branch. `beside` is the same of the branch's second
     stream, where guidance gave it one. `seen` are the rows of what was watched, by site: one for
     each id of the branch that was fed; `exits` the logits of early residuals, `[exits, vocab]`, of
-    the last id.
+    the last id. `own` are the model's candidates, of each row of the logits.
     """
 
     logits: Floats
     beside: Floats | None = None
     seen: Mapping[str, Floats] = field(default_factory=dict)
     exits: Floats | None = None
+    own: list[Candidates] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.own = [Candidates(row) for row in self.logits]
 
     @property
-    def streams(self) -> list[Floats]:
-        """The logits of all streams, and of all exits."""
-        return [rows for rows in (self.logits, self.beside, self.exits) if rows is not None]
+    def highest(self) -> list[float]:
+        """The highest logit of each row of all streams, and of all exits; NaN where one is."""
+        others = [rows for rows in (self.beside, self.exits) if rows is not None]
+        return [one.survey.most for one in self.own] + [
+            float(row.max()) for rows in others for row in rows
+        ]

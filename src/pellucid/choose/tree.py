@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,3 +60,12 @@ class Tree:
             nodes.append(node)
             node = self.nodes[node].parent
         return nodes[::-1]
+
+
+def log(prob: float) -> float:
+    """The log-probability; minus infinity of what cannot be.
+
+    >>> log(1.0), log(0.0)
+    (0.0, -inf)
+    """
+    return math.log(prob) if prob > 0 else -math.inf

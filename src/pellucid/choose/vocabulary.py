@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,11 @@ from pellucid.backends.isa import instruction_set
 from pellucid.weights.tensor import Floats
 
 Ids = npt.NDArray[np.int64]
+Survey = _native.Survey
+_isa = cache(instruction_set)  # once: in a step, asking the environment takes 10 us
 
 TAILS = 8  # thresholds of `tails`
+BLOCK = 1024  # tokens that a survey's sums are of
 FARTHEST = np.float32(104)  # below the highest score: beyond it nothing weighs anything
 
 
@@ -33,7 +37,7 @@ def weigh(scores: Floats) -> tuple[float, float]:
     >>> weigh(np.array([3, 3, -np.inf], np.float32))
     (3.0, 2.0)
     """
-    return _native.weigh(scores, None, instruction_set())
+    return _native.weigh(scores, None, _isa())
 
 
 def logsumexp(scores: Floats) -> float:
@@ -53,7 +57,7 @@ def weights(scores: Floats) -> tuple[Floats, float]:
     (array([1., 0., 1.], dtype=float32), 2.0)
     """
     each = np.empty_like(scores)
-    return each, _native.weigh(scores, each, instruction_set())[1]
+    return each, _native.weigh(scores, each, _isa())[1]
 
 
 def entropy(scores: Floats) -> float:
@@ -68,13 +72,21 @@ def entropy(scores: Floats) -> float:
     return math.log(total) - float(np.dot(each, below)) / total
 
 
-def block_sums(scores: Floats, most: float, block: int) -> npt.NDArray[np.float64]:
-    """The sums of exp(score - most) by blocks of so many tokens, in the order of ids.
+def survey(scores: Floats) -> Survey:
+    """One pass over the scores, after which what is asked of the highest takes few microseconds.
 
-    >>> block_sums(np.zeros(5, np.float32), 0.0, 2)
-    array([2., 2., 1.])
+    It tells `most`, the highest, and how many are `left`; when asked, the `total` that `weigh`
+    gives, and its `sums` by blocks of `BLOCK` tokens; who is `leading`; and the `ranks` of some
+    scores among all, from 1, where equals share the better rank and minus infinity has 0 (one of
+    them may be far below the others at no cost). It may be `changed` in a few places, which copies
+    little, or `divided`; the scores themselves must stay as they are.
+
+    >>> some = survey(np.array([1, 3, 2], np.float32))
+    >>> other = some.changed(np.array([1]), np.array([-np.inf], np.float32))
+    >>> some.most, other.most, other.left, other.dense().tolist()
+    (3.0, 2.0, 2, [1.0, -inf, 2.0])
     """
-    return _native.block_sums(scores, most, block, instruction_set())
+    return Survey(scores, _isa())
 
 
 def leading(scores: Floats, k: int) -> Ids:
@@ -85,20 +97,7 @@ def leading(scores: Floats, k: int) -> Ids:
     >>> leading(np.array([1, 3, -np.inf, 3, 2], np.float32), 3).tolist()
     [1, 3, 4]
     """
-    return _native.leading(scores, k, instruction_set())
-
-
-def ranks(scores: Floats, some: Floats) -> tuple[int, Ids]:
-    """How many tokens are left, and the place of each of `some` scores among all, from 1.
-
-    Equal scores share the better rank; minus infinity has 0. One of `some` may be far below the
-    others at no cost; where two are, what is above the second is looked at one by one.
-
-    >>> left, places = ranks(np.float32([1, 3, -np.inf, 3]), np.float32([3, 1]))
-    >>> left, places.tolist()
-    (3, [1, 3])
-    """
-    return _native.ranks(scores, some, instruction_set())
+    return survey(scores).leading(k)
 
 
 def shuffled(seed: int, count: int, first: int) -> Ids:
@@ -118,7 +117,7 @@ def at_least(scores: Floats, threshold: float, below: float = np.nan) -> Ids:
     >>> at_least(np.array([1, 3, 0, 2], np.float32), 1, below=3).tolist()
     [0, 3]
     """
-    return _native.between(scores, threshold, below, instruction_set())
+    return _native.between(scores, threshold, below, _isa())
 
 
 def tails(
@@ -130,7 +129,7 @@ def tails(
     >>> tails(keys, ones / 2, [7, 6, 5, 4, 3, 2, 1, 0])[0]
     [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]
     """
-    return _native.tails(keys, weights, thresholds, instruction_set())
+    return _native.tails(keys, weights, thresholds, _isa())
 
 
 def keep(scores: Floats, keys: Floats, edge: float) -> Floats:
@@ -141,5 +140,5 @@ def keep(scores: Floats, keys: Floats, edge: float) -> Floats:
     array([-inf,   3.,   2.], dtype=float32)
     """
     kept = np.empty_like(scores)
-    _native.keep(scores, keys, edge, kept, instruction_set())
+    _native.keep(scores, keys, edge, kept, _isa())
     return kept

@@ -24,12 +24,16 @@ COMMANDS = {
     "explain": ("pellucid.cli.explain:explain", "Continue a text, and say of each token why."),
     "tree": ("pellucid.cli.explain:tree", "Continue a text, and draw what was considered."),
     "step": ("pellucid.cli.step:step", "Continue a text by hand, token by token."),
+    "look": ("pellucid.cli.look:look", "Read a text, and show what happens inside the model."),
+    "trace": ("pellucid.cli.look:trace", "Read or continue a text, and write down all of it."),
+    "replay": ("pellucid.cli.look:replay", "Make the run of a trace again; compare every bit."),
+    "compare": ("pellucid.cli.look:compare", "Compare the runs of two traces, token by token."),
     "chat": ("pellucid.cli.chat:chat", "Talk with a model, in its own chat template."),
     "score": ("pellucid.cli.text:score", "Show how likely a text is, token by token."),
     "plan": ("pellucid.cli.plan:plan", "Show each operation of a pass, and the time it takes."),
     "pull": ("pellucid.cli.models:pull", "Fetch a model."),
     "ls": ("pellucid.cli.models:ls", "List the models on this machine."),
-    "show": ("pellucid.cli.models:show", "Show what a model is: family, size, tensors, licence."),
+    "show": ("pellucid.cli.show:show", "Show what a model is, or what a trace holds."),
     "rm": ("pellucid.cli.models:rm", "Remove a model from this machine."),
     "env": ("pellucid.cli.models:env", "Show what would help a bug report."),
 }  # fmt: skip
@@ -116,7 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"pellucid: {message}", err=True)
+    from pellucid.look.visible import harmless  # only what went wrong needs it
+
+    click.echo(f"pellucid: {harmless(message)}", err=True)
     return code
 
 

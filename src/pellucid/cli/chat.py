@@ -15,7 +15,7 @@ from pellucid.cli.stream import explain_cut, remark, write_answers
 from pellucid.errors import ParameterError, PellucidError
 
 if TYPE_CHECKING:
-    from pellucid.lm import Conversation
+    from pellucid.look.conversation import Conversation
     from pellucid.look.generation import GenerationView
 
 _HELP = """/clear  begin again

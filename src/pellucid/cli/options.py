@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ from pellucid.errors import TextError
 if TYPE_CHECKING:
     from pellucid.lm import LM
     from pellucid.look.view import View
+    from pellucid.model.probe import Edit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LARGEST_INPUT_BYTES = 64 << 20
@@ -63,10 +64,19 @@ def running(command: Command) -> Command:
         click.option("--device", help="torch: cpu, cuda, cuda:1 ...; the cpu unless given."),
         click.option("--context-length", type=int, metavar="N",
                      help="Open the model for this many tokens; the default is the model's own."),
+        click.option("--edit", multiple=True, metavar="SITE[@POSITIONS]=CHANGE", callback=_edits,
+                     help="Change values inside: layers.5.heads.3=zero, layers.12.resid=scale:0.5"
+                          " (docs/sites.md); may be given several times."),
         json_option,
     )):  # fmt: skip
         command = option(command)
     return command
+
+
+def _edits(_ctx: click.Context, _param: click.Parameter, texts: Sequence[str]) -> list[Edit]:
+    from pellucid.model.probe import Edit
+
+    return [Edit.read(text) for text in texts]
 
 
 def load(options: dict[str, Any]) -> LM:
@@ -76,7 +86,10 @@ def load(options: dict[str, Any]) -> LM:
     names = (
         "backend", "threads", "quantize", "cache_dtype", "dtype", "device", "context_length",
     )  # fmt: skip
-    return load(options["model"], **{name: options[name] for name in names})
+    lm = load(options["model"], **{name: options[name] for name in names})
+    for edit in options.get("edit", ()):
+        lm = lm.edit(edit.site, edit.change, positions=edit.positions)
+    return lm
 
 
 def ready(lm: LM) -> LM:

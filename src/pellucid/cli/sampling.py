@@ -82,7 +82,7 @@ def generation(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: options.pop(name) for name in PARAMETERS}
     parameters(**given)
     if draft := options.pop("draft"):
-        given["draft"] = load({**options, "model": draft})
+        given["draft"] = load({**options, "model": draft, "edit": ()})
     return given
 
 

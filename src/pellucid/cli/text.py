@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from pellucid.cli.explain import html_option, show_or_write
 from pellucid.cli.options import (
     json_option,
     load,
@@ -28,15 +30,24 @@ from pellucid.cli.options import (
     default=None,
     help="Show how each word was merged; the default for a short text.",
 )
+@html_option
 @json_option
-def tokens(text: str, model: str, special: bool, merges: bool | None, as_json: bool) -> None:
+def tokens(
+    text: str,
+    model: str,
+    special: bool,
+    merges: bool | None,
+    page: Path | None,
+    as_json: bool,
+) -> None:
     """Show how TEXT is cut into tokens: pieces, ids, bytes, offsets, and the merges of each word.
 
     A TEXT of - is read from standard input.
     """
     from pellucid.lm import load
 
-    show(load(model).tokens(text, parse_special=special, merges=merges), as_json)
+    view = load(model).tokens(text, parse_special=special, merges=merges)
+    show_or_write(view, as_json, page)
 
 
 @click.command("next")

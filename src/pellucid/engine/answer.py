@@ -21,6 +21,55 @@ class Shown:
     token: GeneratedToken | None = None
 
 
+class Ending:
+    """Follows an answer token by token, and says whether it is over; the parameters are resolved.
+
+    `piece` is the text that the last token completed, `shown` what of all may be shown since. No
+    text is kept, so what follows many answers at once costs the same at any length.
+    """
+
+    def __init__(self, parameters: GenerationParameters, decoder: Decoder | None) -> None:
+        self.ends = frozenset(parameters.stop_token_ids or ())
+        self.piece = self.shown = ""
+        self._free = parameters.min_new_tokens or 0
+        self._most = parameters.max_new_tokens or 0
+        self._made = 0
+        self._decoder = decoder
+        self._stops = StopStrings(parameters.stop or ())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string was found."""
+        return self._stops.stopped
+
+    def push(self, token: int) -> FinishReason | None:
+        """Go on by a token: why the answer is over with it, if it is."""
+        if token in self.ends:
+            return "stop"
+        self._made += 1
+        self._show(self._decoder.push(token) if self._decoder else "")
+        if self.stopped:
+            return "stop"
+        return "length" if self._made >= self._most else None
+
+    def flush(self) -> None:
+        """No more tokens come: `piece` is the rest of the last one's text."""
+        held = self._decoder.flush() if self._decoder and not self.stopped else ""
+        self._show(held)
+        self.shown += self._stops.flush()
+
+    def fork(self) -> Self:
+        """A second one at the same place, to go on from by itself."""
+        twin = copy.copy(self)
+        twin._decoder = self._decoder and self._decoder.fork()
+        twin._stops = self._stops.fork()
+        return twin
+
+    def _show(self, piece: str) -> None:
+        self.piece = piece
+        self.shown = self._stops.push(piece) if self._made > self._free else piece
+
+
 class Answer:
     """What has been said so far to one prompt, on one line. The parameters are resolved.
 
@@ -31,10 +80,7 @@ class Answer:
         self.finish_reason: FinishReason | None = None
         self.score: float | None = None
         self.tokens: list[GeneratedToken] = []
-        self._parameters = parameters
-        self._ends = frozenset(parameters.stop_token_ids or ())
-        self._decoder = decoder
-        self._stops = StopStrings(parameters.stop or ())
+        self._ending = Ending(parameters, decoder)
         self._text: list[str] = []
 
     @property
@@ -49,79 +95,28 @@ class Answer:
 
     def take(self, say: Say) -> Shown:
         """Add a token, or end at it."""
-        if say.token in self._ends:
+        ending = self._ending
+        reason = ending.push(say.token)
+        if say.token in ending.ends:
             return self.finish("stop")
-        piece = self._decoder.push(say.token) if self._decoder else ""
-        token = made(say, piece)
+        token = made(say, ending.piece)
         self.tokens.append(token)
-        shown = self._show(piece)
-        if self._stops.stopped:
-            return self.finish("stop", Shown(shown, token))
-        if len(self.tokens) == self._parameters.max_new_tokens:
-            return self.finish("length", Shown(shown, token))
-        return Shown(shown, token)
+        self._text.append(ending.shown)
+        shown = Shown(ending.shown, token)
+        return self.finish(reason, shown) if reason else shown
 
     def finish(self, reason: FinishReason, last: Shown = Shown()) -> Shown:
         """End here, with the text that was held back and what the last token still has to show."""
-        text, token = last.text, last.token
-        if self._decoder and not self._stops.stopped:
-            text += self._flush(self._decoder.flush())
+        ending, token = self._ending, last.token
+        ending.flush()
+        self._text.append(ending.shown)
+        if ending.piece and self.tokens:
+            self.tokens[-1] = replace(self.tokens[-1], text=self.tokens[-1].text + ending.piece)
             token = token and self.tokens[-1]
-        self.finish_reason = "stop" if self._stops.stopped else reason
-        return Shown(text, token)
-
-    def _show(self, piece: str) -> str:
-        """What may be shown of the text, now that this piece has come."""
-        searched = len(self.tokens) > (self._parameters.min_new_tokens or 0)
-        shown = self._stops.push(piece) if searched else piece
-        self._text.append(shown)
-        return shown
-
-    def _flush(self, rest: str) -> str:
-        """Show the rest of the text, which belongs to the last token, and what was held back."""
-        if rest and self.tokens:
-            last = self.tokens[-1]
-            self.tokens[-1] = replace(last, text=last.text + rest)
-        shown = self._show(rest)
-        self._text.append(held := self._stops.flush())
-        return shown + held
+        self.finish_reason = "stop" if ending.stopped else reason
+        return Shown(last.text + ending.shown, token)
 
 
 def made(say: Say, text: str) -> GeneratedToken:
     """A token as it was said, and the text that it completed."""
     return GeneratedToken(say.token, text, say.prob, say.rank, say.processed_prob, say.ledger)
-
-
-class Ending:
-    """Follows an answer token by token, and says whether it is over; the parameters are resolved.
-
-    No text is kept, so what follows many answers at once costs the same at any length.
-    """
-
-    def __init__(self, parameters: GenerationParameters, decoder: Decoder | None) -> None:
-        self._ends = frozenset(parameters.stop_token_ids or ())
-        self._free = parameters.min_new_tokens or 0
-        self._left = parameters.max_new_tokens or 0
-        self._decoder = decoder if parameters.stop else None
-        self._stops = StopStrings(parameters.stop or ())
-
-    def push(self, token: int) -> FinishReason | None:
-        """Go on by a token: why the answer is over with it, if it is."""
-        if token in self._ends:
-            return "stop"
-        self._left -= 1
-        piece = self._decoder.push(token) if self._decoder else ""
-        if self._free:
-            self._free -= 1
-        else:
-            self._stops.push(piece)
-        if self._stops.stopped:
-            return "stop"
-        return None if self._left > 0 else "length"
-
-    def fork(self) -> Self:
-        """A second one at the same place, to go on from by itself."""
-        twin = copy.copy(self)
-        twin._decoder = self._decoder and self._decoder.fork()
-        twin._stops = self._stops.fork()
-        return twin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 from weakref import WeakSet
 
 import numpy as np
@@ -17,16 +17,18 @@ from pellucid.choose.strategies import Score, Strategy, strategy
 from pellucid.choose.task import Scored, Task
 from pellucid.engine.answer import Answer, Ending
 from pellucid.engine.generation import Event, Generation
-from pellucid.engine.running import Running, check_finite
+from pellucid.engine.running import Running, check_highest
 from pellucid.errors import ParameterError
 from pellucid.model import sites
 from pellucid.model.cache import KeyValues
+from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 from pellucid.tokens.stream import Decoder
 from pellucid.tokens.vocabulary import Vocabulary
 from pellucid.weights.tensor import Floats
 
 Part = tuple[Branch, Segment]  # what a pass takes of a branch
+Told = tuple[Floats, Mapping[str, Floats]]  # the logits it gives, and what was watched
 
 _CHUNK = 256  # ids of a long prompt that one pass takes beside other sequences
 
@@ -75,6 +77,10 @@ class LanguageModel(Protocol):
         """What the output matrix makes of rows: `[n, hidden]` -> `[n, vocab]`, nothing normed."""
         ...
 
+    def check(self, edits: Sequence[Edit], /) -> None:
+        """Refuse edits of what it does not have. Raises ParameterError."""
+        ...
+
     def early_exit(self, layers: int, /) -> LanguageModel:
         """Its first layers alone, as a model; ParameterError if it has no such number of them."""
         ...
@@ -96,7 +102,10 @@ class Request:
     holds of the prompt's start is not computed again, and the branch grows with the answer. It
     serves one running request at a time. `strategy` is what the parameters ask for unless another
     is given. `draft` is the engine of a smaller model with the same tokens: it guesses, and the
-    answer stays as distributed as without.
+    answer stays as distributed as without. `edits` change what the model computes of this request,
+    and of no other: of all its branches and of the second stream of guidance, but not what a
+    smaller model guesses. What `branch` holds was computed under the very same edits, or is
+    computed again.
     """
 
     prompt_ids: Sequence[int]
@@ -104,6 +113,7 @@ class Request:
     strategy: Strategy | None = None
     branch: Branch | None = None
     draft: Engine | None = None
+    edits: Sequence[Edit] = ()
 
 
 class Engine:
@@ -133,9 +143,9 @@ class Engine:
         running = [self.start(request, index) for index, request in enumerate(requests)]
         return self._run(running)
 
-    def new_branch(self, ids: Sequence[int] = ()) -> Branch:
+    def new_branch(self, ids: Sequence[int] = (), edits: Sequence[Edit] = ()) -> Branch:
         """A branch that nothing is known of yet, to be given to one request after another."""
-        return Branch(ids, self.model.new_cache())
+        return Branch(ids, self.model.new_cache(), edits=edits)
 
     def _decoder(self) -> Decoder | None:
         return self.tokenizer.stream() if self.tokenizer else None
@@ -163,14 +173,17 @@ class Engine:
         parameters = given.resolve(len(ids), config.context_length, known, self.tokenizer)
         early = given.early_layers(config.layers, config.tied_embeddings)
         parameters = replace(parameters, dola_layers=early)
+        if request.edits:
+            self.model.check(request.edits)
         draft = self._drafting(request, max(len(ids), len(parameters.negative_prompt_ids or ())))
         root = request.branch or self.new_branch()
-        root.become(ids)
+        root.become(ids, request.edits)
         return Task(
             root,
             parameters,
-            ending=lambda: Ending(parameters, self._decoder()),
-            new_branch=partial(self._branch, draft),
+            # what ends by tokens alone needs no text
+            ending=lambda: Ending(parameters, self._decoder() if parameters.stop else None),
+            new_branch=partial(self._branch, request.edits, draft),
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
         )
@@ -184,7 +197,7 @@ class Engine:
         scored = None
         while scored is None:  # a long prompt may go in pieces
             (scored,) = self._score([asked])
-        check_finite([rows for answer in scored for rows in answer.streams])
+        check_highest(most for answer in scored for most in answer.highest)
         return scored
 
     def _drafting(self, request: Request, prompt_length: int) -> LanguageModel | None:
@@ -207,10 +220,15 @@ class Engine:
         return request.draft.model
 
     def _branch(
-        self, drafting: LanguageModel | None, ids: Sequence[int] = (), *, draft: bool = False
+        self,
+        edits: Sequence[Edit],
+        drafting: LanguageModel | None,
+        ids: Sequence[int] = (),
+        *,
+        draft: bool = False,
     ) -> Branch:
         if not draft:
-            return self.new_branch(ids)
+            return self.new_branch(ids, edits)
         assert drafting
         return Branch(ids, drafting.new_cache(), drafting)
 
@@ -251,7 +269,7 @@ class Engine:
             most = _CHUNK if len(asked) > 1 or score.exits else None
             for branch, segment in _segments(score, most):
                 passes.setdefault(id(branch.model), []).append((branch, segment))
-        told: dict[int, Scored] = {}
+        told: dict[int, Told] = {}
         fed: list[Part] = []
         try:
             for parts in passes.values():
@@ -267,18 +285,20 @@ class Engine:
         model: LanguageModel = self.model if branch.model is None else branch.model
         return model
 
-    def _answer(self, score: Score, told: dict[int, Scored]) -> list[Scored] | None:
+    def _answer(self, score: Score, told: dict[int, Told]) -> list[Scored] | None:
         """What was asked for; None while a branch is not wholly fed."""
         if any(branch.unfed for branch in _streams(score)):
             return None
 
         def logits(branch: Branch) -> Floats:
-            return told[id(branch)].logits[-_rows(score, branch) :]
+            return told[id(branch)][0][-_rows(score, branch) :]
 
-        exits = self._early(score, [told[id(branch)].seen for branch in score.branches])
+        seen = [told[id(branch)][1] for branch in score.branches]
         return [
-            Scored(logits(b), logits(b.beside) if b.beside else None, told[id(b)].seen, early)
-            for b, early in zip(score.branches, exits, strict=True)
+            Scored(logits(b), logits(b.beside) if b.beside else None, of_branch, early)
+            for b, of_branch, early in zip(
+                score.branches, seen, self._early(score, seen), strict=True
+            )
         ]
 
     def _early(self, score: Score, seen: list[Mapping[str, Floats]]) -> list[Floats | None]:
@@ -340,16 +360,13 @@ def _rows(score: Score, branch: Branch) -> int:
     return score.rows + len(branch.drafted)
 
 
-def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Scored]:
+def _forward(model: LanguageModel, parts: Sequence[Part]) -> dict[int, Told]:
     """One pass: the rows of logits of each branch and what it watched, by the branch's id."""
-    segments = [segment for _, segment in parts]
-    run = Run(segments)
+    run = Run([segment for _, segment in parts])
     logits = model.forward(run)  # [wanted, vocab]
-    counts = [len(s.ids) if s.wanted == "all" else 1 for s in segments]
-    rows = np.split(logits, np.cumsum(counts)[:-1])
     return {
-        id(branch): Scored(some, seen=seen)
-        for (branch, _), some, seen in zip(parts, rows, run.seen, strict=True)
+        id(branch): (logits[rows], seen)
+        for (branch, _), rows, seen in zip(parts, run.wanted_spans, run.seen, strict=True)
     }
 
 
@@ -367,6 +384,7 @@ def _segments(score: Score, most: int | None) -> Iterator[Part]:
         assert len(unfed) >= rows > 0, "a branch is scored for ids that are fed already"
         if not long:
             asked = watch if branch in score.branches else ()  # a second stream is not
-            yield branch, Segment(unfed, branch.cache, "last" if rows == 1 else "all", asked)
+            wanted: Literal["last", "all"] = "last" if rows == 1 else "all"
+            yield branch, Segment(unfed, branch.cache, wanted, asked, branch.edits)
         elif part := unfed[:-rows][:most]:
-            yield branch, Segment(part, branch.cache)
+            yield branch, Segment(part, branch.cache, edits=branch.edits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pellucid.choose.ledger import Ledger
-from pellucid.choose.tree import Tree
+from pellucid.choose.tree import Tree, log
 from pellucid.errors import PellucidError
 
 FinishReason = Literal["stop", "length"]
@@ -33,12 +33,12 @@ class GeneratedToken:
     @property
     def logprob(self) -> float:
         """The log-probability in the model's own distribution."""
-        return _log(self.prob)
+        return log(self.prob)
 
     @property
     def processed_logprob(self) -> float:
         """The log-probability after all filters."""
-        return _log(self.processed_prob)
+        return log(self.processed_prob)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: id, text, prob, rank, processed_prob."""
@@ -104,7 +104,3 @@ class Event:
     generation: Generation | None = None
     error: PellucidError | None = None
     line: int = 0
-
-
-def _log(prob: float) -> float:
-    return math.log(prob) if prob > 0 else -math.inf

@@ -26,7 +26,7 @@ class Recent:
     def keep(self, branch: Branch) -> None:
         """Hold what a branch has computed."""
         cache = branch.cache.fork()
-        held = Branch(branch.ids[: cache.length], cache)
+        held = Branch(branch.ids[: cache.length], cache, edits=branch.edits)
         with self._lock:
             self._held.append(held)
             while len(self._held) > _BRANCHES or self._earlier() > _TOKENS:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-
-import numpy as np
 
 from pellucid.choose.strategies import Begin, Say, Score, Strategy
 from pellucid.choose.task import Scored, Task
@@ -44,7 +43,7 @@ class Running:
         self.begun = True
         events: list[Event] = []
         try:
-            check_finite([rows for answer in scored or () for rows in answer.streams])
+            check_highest(most for answer in scored or () for most in answer.highest)
             self.asked = self._until_asked(scored, events)
         except PellucidError as error:
             self.asked = None
@@ -122,5 +121,10 @@ class Running:
 def check_finite(answers: Sequence[Floats]) -> None:
     """Refuse logits from which nothing can be chosen; BackendError."""
     for logits in answers:  # [rows, vocab]
-        if not np.isfinite(logits.max(axis=-1)).all():  # the maximum of NaN and 1 is NaN
-            raise BackendError("the model computed NaN or infinity; its weights may be damaged")
+        check_highest(logits.max(axis=-1))  # the maximum of NaN and 1 is NaN
+
+
+def check_highest(logits: Iterable[float]) -> None:
+    """As `check_finite`, given the highest of each row."""
+    if not all(map(math.isfinite, logits)):
+        raise BackendError("the model computed NaN or infinity; its weights may be damaged")

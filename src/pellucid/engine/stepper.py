@@ -20,6 +20,7 @@ from pellucid.choose.task import Scored, Task
 from pellucid.engine.answer import Answer
 from pellucid.engine.engine import Engine, Request, checked_ids
 from pellucid.errors import ParameterError
+from pellucid.model.probe import Edit
 
 _KEPT = 64  # places whose logits are held: 1 MiB each at a vocabulary of 262,144
 
@@ -30,18 +31,27 @@ class Stepper:
     One that only samples says what a generation of the same parameters and seed says. `says` are
     the tokens so far, the last of which may be one that ends the answer. Nothing is computed twice:
     a token that is taken back is cut off the cache, and the logits of the last 64 places are held.
+    `edits` change what the model computes of it.
     """
 
-    def __init__(self, engine: Engine, prompt_ids: Sequence[int], **given: Any) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prompt_ids: Sequence[int],
+        *,
+        edits: Sequence[Edit] = (),
+        **given: Any,
+    ) -> None:
         self.engine = engine
         self.prompt_ids = tuple(prompt_ids)
+        self._edits = edits
         self.says: list[Say] = []
         self._lines = count(1)  # of draws, which all forks share
         self._line = 0
         self._seed: int | None = None
         self._draws: Draws | None = None
         self._given: dict[str, Any] = {}
-        self._branch = engine.new_branch()
+        self._branch = engine.new_branch(edits=edits)
         self._scored: dict[int, Scored] = {}  # by the number of tokens before
         self._steps: list[tuple[str, Candidates]] | None = None
         self._take(given)
@@ -141,7 +151,7 @@ class Stepper:
             asked = replace(asked, seed=seed)
         # the seed is kept apart: it waits while nothing is drawn
         given = {name: value for name, value in asked.given().items() if name != "seed"}
-        task = self.engine.task(Request(self.prompt_ids, asked))
+        task = self.engine.task(Request(self.prompt_ids, asked, edits=self._edits))
         self._check_still_open(task, given)
         branch = self._rebuilt(task)
         if branch.beside or self._branch.beside:

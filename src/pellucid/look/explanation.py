@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pellucid.engine.generation import Generation
 from pellucid.look import html, terminal
+from pellucid.look.figure import Figure
 from pellucid.look.html import Html
-from pellucid.look.ledger import LedgerView
+from pellucid.look.ledger import LedgerView, figure_of
 from pellucid.look.numbers import left_out
 from pellucid.look.view import View
 
@@ -71,6 +72,15 @@ class ExplanationView(View, Sequence[LedgerView]):
         tints = cycle(terminal.TINTS)
         running = terminal.Running(zip(self._pieces(_IN_TERMINAL), tints, strict=False))
         return terminal.stack(running, *shown, *notes, *others)
+
+    def figure(self) -> Figure | None:
+        """The ledgers of the first answer; None where it has no tokens."""
+        return figure_of(self.ledgers) if self.ledgers else None
+
+    def figures(self) -> Sequence[Figure]:
+        """The ledgers of each answer."""
+        every = (self, *self.alternatives)
+        return [figure for answer in every if (figure := answer.figure())]
 
     def html(self) -> str:
         return html.fragment(*self._html())

@@ -44,7 +44,7 @@ def running(pieces: Iterable[Html]) -> Html:
     return element("p", Html(text.removesuffix("<br>")), class_="text")
 
 
-def spaced(pieces: Sequence[str], new: int = -1) -> Html:
+def spaced(pieces: Sequence[str | bytes], new: int = -1) -> Html:
     """Pieces with spaces between, and one of them in colour."""
     parts = (piece(text, class_="t0" if i == new else None) for i, text in enumerate(pieces))
     return Html(" ".join(parts))
@@ -77,15 +77,17 @@ def fragment(*children: str) -> str:
     return element("div", Html(f"<style>{_STYLE}</style>"), *children, class_="pellucid", dir="ltr")
 
 
-def document(title: str, body: str) -> str:
+def document(title: str, body: str, head: str = "") -> str:
     """A page of its own, to be written to a file; light or dark, as the reader's system is."""
     settings = Html('<meta charset="utf-8"><meta name="color-scheme" content="light dark">')
-    inner = element("head", settings, element("title", title)) + element("body", Html(body))
+    begun = element("head", settings, Html(head), element("title", title))
+    inner = begun + element("body", Html(body))
     return f"<!doctype html>{element('html', Html(inner), lang='en')}\n"
 
 
 # All colours are tints over the page's own background, under the page's own text colour: so they
-# suit any theme, whether the system, the notebook or the page chose it.
+# suit any theme, whether the system, the notebook or the page chose it. JupyterLab has rules for
+# tables that weigh as much as two classes (text to the right, striped rows): hence the class twice.
 _STYLE = """
 .pellucid { font: 14px/1.5 system-ui, sans-serif; max-width: 60em; text-align: left }
 .pellucid bdi, .pellucid code { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace }
@@ -105,21 +107,27 @@ _STYLE = """
 .pellucid .h2 { background: rgb(240 120 0 / .32) }
 .pellucid .h3 { background: rgb(235 85 0 / .46) }
 .pellucid .h4 { background: rgb(230 50 0 / .62) }
+.pellucid .c1 { background: rgb(30 130 240 / .14) }
+.pellucid .c2 { background: rgb(30 130 240 / .28) }
+.pellucid .c3 { background: rgb(30 130 240 / .42) }
+.pellucid .c4 { background: rgb(30 130 240 / .58) }
 .pellucid .special { background: rgb(128 128 128 / .2); outline: 1px dashed; outline-offset: -1px }
 .pellucid .rows { overflow: auto; max-height: 32em; margin: .5em 0 }
 .pellucid table { font: inherit; font-variant-numeric: tabular-nums; color: inherit;
   border-collapse: collapse; margin: 0 }
 .pellucid th { font-weight: 600; opacity: .7; border-bottom: 1px solid rgb(128 128 128 / .5) }
-.pellucid th, .pellucid td { padding: .15em 1em .15em 0; text-align: left }
-.pellucid td { border: 0; vertical-align: baseline }
-.pellucid tbody tr { background: none }
-.pellucid tbody tr:hover { background: rgb(128 128 128 / .15) }
-.pellucid .n { text-align: right }
+.pellucid.pellucid th, .pellucid.pellucid td { padding: .15em 1em .15em 0; text-align: left }
+.pellucid.pellucid th { white-space: nowrap }
+.pellucid.pellucid td { border: 0; vertical-align: baseline }
+.pellucid.pellucid tbody tr { background: none }
+.pellucid.pellucid tbody tr:hover { background: rgb(128 128 128 / .15) }
+.pellucid.pellucid .n { text-align: right }
 .pellucid .bar { display: inline-block; width: 16em; height: .8em; border-radius: .2em;
   background: rgb(128 128 128 / .18) }
 .pellucid .bar span { display: block; height: 100%; border-radius: inherit;
   background: rgb(30 130 240 / .8) }
 .pellucid .heat span { background: rgb(232 89 12 / .8) }
+.pellucid.pellucid .cells td { padding: 0 .3em; min-width: 1.1em; height: 1.6em }
 .pellucid summary { cursor: pointer }
 .pellucid .branches { margin-left: .35em; padding-left: 1.2em;
   border-left: 1px solid rgb(128 128 128 / .4) }

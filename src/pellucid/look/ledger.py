@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pellucid.choose.ledger import Entry, Ledger
 from pellucid.engine.generation import GeneratedToken
 from pellucid.look import html, terminal
+from pellucid.look.figure import Figure
 from pellucid.look.html import Html
 from pellucid.look.numbers import percent
 from pellucid.look.view import View
@@ -226,6 +227,30 @@ class LedgerView(View):
         for line in self._idle():
             yield html.element("p", line, class_="quiet")
 
+    def figure(self) -> Figure:
+        return figure_of([self])
+
+    def drawn(self) -> dict[str, Any]:
+        """What the drawing is given of it: the steps that act, and the candidates through them."""
+        acting = self._acting
+        return {
+            "at": self.at,
+            "token": visible(self.piece),
+            "why": self.why,
+            "steps": [
+                {"name": self.steps[i].name, "left": self.steps[i].left,
+                 "removed": self.steps[i].removed}
+                for i in acting
+            ],
+            "candidates": [
+                {"token": visible(c.piece), "chosen": c.id == self.token.id,
+                 "probs": [c.probs[i] for i in acting], "ranks": [c.ranks[i] for i in acting],
+                 "removedBy": c.removed_by}
+                for c in self.candidates
+            ],
+            "idle": [*self._idle()],
+        }  # fmt: skip
+
     @property
     def _acting(self) -> list[int]:
         """The steps that changed anything that is shown; the model's own is one."""
@@ -271,6 +296,16 @@ class LedgerView(View):
             yield "tokens left", [f"{entry.left:,}" for entry in self.steps]
         if any(entry.removed for entry in self.steps):
             yield "cut away", [percent(e.removed) if e.removed else "" for e in self.steps]
+
+
+def figure_of(ledgers: Sequence[LedgerView]) -> Figure:
+    """The drawing of an answer's ledgers."""
+    hint = (
+        "Each line is a token that could have been chosen, from what the model said to what the"
+        " filters left. Look which filter ends a line, and how much the others gain by it."
+    )
+    data = {"ledgers": [ledger.drawn() for ledger in ledgers]}
+    return Figure("ledger", "Why each token was chosen", hint, data)
 
 
 def _bar(candidate: Candidate) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
+from pellucid.choose.vocabulary import leading, logsumexp
 from pellucid.look import html, terminal
 from pellucid.look.numbers import finite, left_out, percent
 from pellucid.look.view import View
+from pellucid.weights.tensor import Floats
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,6 +51,23 @@ class NextView(View, Sequence[Candidate]):
     def __init__(self, candidates: Sequence[Candidate], *, vocab_size: int | None = None) -> None:
         self.candidates = tuple(candidates)
         self.vocab_size = vocab_size
+
+    @classmethod
+    def of(cls, logits: Floats, top: int, bytes_of: Callable[[int], bytes]) -> NextView:
+        """The `top` likeliest of all tokens, by their logits, `[vocab]`."""
+        shift = logsumexp(logits)
+        candidates = [
+            Candidate(
+                token,
+                bytes_of(token).decode("utf-8", "replace"),
+                float(logits[token]),
+                math.exp(float(logits[token]) - shift),
+                rank,
+                bytes_of(token),
+            )
+            for rank, token in enumerate(leading(logits, top).tolist(), 1)
+        ]
+        return cls(candidates, vocab_size=len(logits))
 
     @property
     def rest(self) -> float:

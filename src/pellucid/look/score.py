@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _ROWS_IN_TERMINAL, _ROWS_IN_HTML = 100, 500
-_HEADINGS = ("##", "#id", "token", "#log-prob", "#probability", "#surprise", "")
+_HEADINGS = ("##", "#id", "token", "#log-prob", "#probability", "#surprise")
 _STEPS = (1, 4, 8, 12)  # bits at which the colour deepens; 1 bit is a coin toss
 _MOST_BITS = 20  # the length of a full bar: one in a million
 _BAR_COLOR = "#e8590c"
@@ -52,7 +52,11 @@ class ScoreView(View, Sequence[ScoredToken]):
     The first token has nothing before it, and so no probability.
     >>> view.perplexity
     4.0
+
+    A subclass has `more` columns, with the headings of `table`, and `_more` gives a row of them.
     """
+
+    more: tuple[str, ...] = ()
 
     def __init__(self, tokens: Sequence[ScoredToken]) -> None:
         self.tokens = tuple(tokens)
@@ -106,23 +110,37 @@ class ScoreView(View, Sequence[ScoredToken]):
                 *before,
                 terminal.piece(token.bytes or token.text, terminal.HEAT[_heat(token)]),
                 *after,
+                *map(terminal.piece, self._more(i)),
                 "" if token.logprob is None else terminal.bar(_share(token), _BAR_COLOR),
             )
-            for token, before, after in self._rows(_ROWS_IN_TERMINAL)
+            for i, (token, before, after) in enumerate(self._rows(_ROWS_IN_TERMINAL))
         )
         notes = terminal.words("\n".join(self._notes(_ROWS_IN_TERMINAL)))
-        return terminal.stack(running, terminal.table(_HEADINGS, rows), notes)
+        return terminal.stack(running, terminal.table(self._headings, rows), notes)
 
     def html(self) -> str:
         shown = self.tokens[:_ROWS_IN_HTML]
         running = html.running(_tinted(token, title=_title(token)) for token in shown)
         rows = (
-            (*before, _tinted(token), *after, html.bar(_share(token), "heat"))
-            for token, before, after in self._rows(_ROWS_IN_HTML)
+            (
+                *before,
+                _tinted(token),
+                *after,
+                *map(html.piece, self._more(i)),
+                html.bar(_share(token), "heat"),
+            )
+            for i, (token, before, after) in enumerate(self._rows(_ROWS_IN_HTML))
         )
-        table = html.table(_HEADINGS, rows, "The tokens of the text and their probabilities")
+        table = html.table(self._headings, rows, "The tokens of the text and their probabilities")
         notes = (html.element("p", note) for note in self._notes(_ROWS_IN_HTML))
         return html.fragment(running, table, *notes)
+
+    @property
+    def _headings(self) -> tuple[str, ...]:
+        return (*_HEADINGS, *self.more, "")
+
+    def _more(self, at: int) -> tuple[str | bytes, ...]:
+        return ()
 
     def _rows(
         self, most: int
@@ -134,7 +152,7 @@ class ScoreView(View, Sequence[ScoredToken]):
         if len(self) > most:
             yield left_out(len(self) - most)
         if self.perplexity is not None:
-            bits = _bits(self.logprob / self.scored)
+            bits = bits_of(self.logprob / self.scored)
             yield (
                 f"Log-probability {self.logprob:.3f} over {self.scored:,} "
                 f"token{'s' * (self.scored != 1)}, {bits:.2f} bits each; "
@@ -144,24 +162,24 @@ class ScoreView(View, Sequence[ScoredToken]):
             yield "The first token has nothing before it, and so no probability."
 
 
-def _bits(logprob: float | None) -> float:
+def bits_of(logprob: float | None) -> float:
     """The surprise, -log2 of the probability."""
     return 0.0 - (logprob or 0.0) / math.log(2)
 
 
 def _share(token: ScoredToken) -> float:
     """Of a full bar."""
-    return _bits(token.logprob) / _MOST_BITS
+    return bits_of(token.logprob) / _MOST_BITS
 
 
 def _heat(token: ScoredToken) -> int:
-    return bisect(_STEPS, _bits(token.logprob))
+    return bisect(_STEPS, bits_of(token.logprob))
 
 
 def _numbers(logprob: float | None) -> tuple[str, str, str]:
     if logprob is None:
         return "", "", ""
-    return f"{logprob:.3f}", percent(math.exp(logprob)), f"{_bits(logprob):.1f} bits"
+    return f"{logprob:.3f}", percent(math.exp(logprob)), f"{bits_of(logprob):.1f} bits"
 
 
 def _tinted(token: ScoredToken, title: str | None = None) -> html.Html:

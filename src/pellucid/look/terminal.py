@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unicodedata import bidirectional
 
 from pellucid.look.numbers import clamped
-from pellucid.look.visible import LINE_END, glyphs
+from pellucid.look.visible import LINE_END, glyphs, harmless
 
 if TYPE_CHECKING:
     from rich.bar import Bar
@@ -79,7 +79,7 @@ class Running:
         yield line
 
 
-def spaced(pieces: Sequence[str], new: int = -1) -> Text:
+def spaced(pieces: Sequence[str | bytes], new: int = -1) -> Text:
     """Pieces with spaces between, and one of them in colour."""
     line = words()
     for i, text in enumerate(pieces):
@@ -89,10 +89,15 @@ def spaced(pieces: Sequence[str], new: int = -1) -> Text:
 
 
 def words(*parts: str | tuple[str, str]) -> Text:
-    """A line of plain text; a part may be given with a style."""
+    """A line of plain text; a part may be given with a style. Names and settings in it may be a
+    stranger's, so nothing in it is obeyed.
+    """
     from rich.text import Text
 
-    return Text.assemble(*parts, overflow="fold")
+    shown = (
+        harmless(part) if isinstance(part, str) else (harmless(part[0]), part[1]) for part in parts
+    )
+    return Text.assemble(*shown, overflow="fold")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> Table:

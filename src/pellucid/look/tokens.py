@@ -7,8 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 from pellucid.look import html, terminal
+from pellucid.look.figure import Figure, labels
 from pellucid.look.numbers import left_out
 from pellucid.look.view import View
+from pellucid.look.visible import visible
 from pellucid.tokens.merges import Merge, Split, merged
 from pellucid.tokens.tokenizer import Token
 
@@ -91,6 +93,23 @@ class TokensView(View, Sequence[Token]):
         more = (html.element("p", note) for note in self._merge_notes(_WORDS_IN_HTML))
         return html.fragment(running, table, *notes, *merges, *more)
 
+    def figure(self) -> Figure:
+        """The tokens, and the merges of the word that is picked."""
+        hint = (
+            "Each tint is one token: what the model reads at once. Common words are one, rare ones"
+            " come in pieces. Pick a token to see its bytes, and how its word was merged."
+        )
+        data = {
+            "tokens": labels(token.bytes for token in self.tokens),
+            "ids": [token.id for token in self.tokens],
+            "bytes": [_hex(token.bytes) for token in self.tokens],
+            "spans": [[token.start, token.end] for token in self.tokens],
+            "special": [token.special for token in self.tokens],
+            "splits": [_told(split) for split in self.splits if split.steps],
+            "says": " ".join(self._notes(len(self))),
+        }
+        return Figure("tokens", "How the text is cut into tokens", hint, data)
+
     def _rows(self, most: int) -> Iterator[tuple[Token, tuple[str, str], tuple[str, str, str]]]:
         for i, token in enumerate(islice(self.tokens, most)):
             place = f"{token.start}-{token.end}" if token.end > token.start else ""
@@ -133,6 +152,15 @@ def _title(token: Token) -> str:
 def _hex(data: bytes) -> str:
     more = len(data) - _LONGEST_HEX
     return data[:_LONGEST_HEX].hex(" ") + (f" …+{more:,}" if more > 0 else "")
+
+
+def _told(split: Split) -> dict[str, Any]:
+    """A word and its merges, as the drawing has them."""
+    rows = [
+        {"rank": rank, "pieces": labels(pieces), "made": new}
+        for rank, _, pieces, new in _merge_rows(split)
+    ]
+    return {"word": visible(split.text), "span": [split.start, split.end], "rows": rows}
 
 
 def _merge_rows(split: Split) -> Iterator[tuple[str, Pieces, Pieces, int]]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pellucid.look import html, terminal
 from pellucid.look.considered import NOT_TAKEN, REMOVED, SAID, Considered
+from pellucid.look.figure import Figure
 from pellucid.look.html import Html
 from pellucid.look.numbers import finite, percent
 from pellucid.look.view import View
+from pellucid.look.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -98,6 +100,27 @@ class TreeView(View):
         )
         notes = (html.element("p", note, class_="quiet") for note in (legend, *self._notes()))
         return html.fragment(html.element("div", *self._way(0, self.depth), class_="tree"), *notes)
+
+    def figure(self) -> Figure:
+        """The tree with all of its branches; those that the other forms leave out are folded."""
+        hint = (
+            "Text runs to the right; what was considered in its place stands below. Look how sure"
+            " each step was, and why the other branches end. Pick a token to fold what follows it."
+        )
+        data = {
+            "labels": [visible(self._piece(number)) for number in range(len(self.nodes))],
+            "parents": [-1 if node.parent is None else node.parent for node in self.nodes],
+            "children": self._children,
+            "heirs": [self._is_heir(number) for number in range(len(self.nodes))],
+            "logprobs": [finite(node.logprob) for node in self.nodes],
+            "scores": [finite(node.score) for node in self.nodes],
+            "fates": [node.fate for node in self.nodes],
+            "removers": [node.removed_by for node in self.nodes],
+            "depth": self.depth,
+            "width": self.width,
+            "says": " ".join(self._notes()),
+        }
+        return Figure("tree", "What was considered", hint, data)
 
     def _way(self, node: int, depth: int) -> Iterator[Html]:
         """A node folded around its side branches, then likewise the nodes that go straight on."""

@@ -30,6 +30,9 @@ class Backend(Protocol):
 
     name: str
 
+    def settings(self) -> dict[str, str]:
+        """What decides its numbers, by the names of its options: equal settings, equal bits."""
+
     def weight(self, tensor: Tensor, *, vocabulary: bool = False) -> Array:
         """Place a stored tensor where this backend computes, `tensor.shape`.
 

@@ -67,9 +67,13 @@ class Forward:
 
     def __call__(self, run: Run) -> Array:
         """The logits of the wanted rows, `[wanted, vocab]`."""
+        return self.onward(self.embed(run), run)
+
+    def onward(self, x: Array, run: Run) -> Array:
+        """The logits of the wanted rows, where the first residual `[rows, hidden]` is given."""
         ropes = {rope for rope in self.config.rope if rope}
         turns = {rope: self.ops.turns(rope, run.positions) for rope in ropes}
-        x = self.ops.site(self.embed(run), "embed", run)
+        x = self.ops.site(x, "embed", run)
         for i, layer in enumerate(self.weights.layers):
             x = self.block(x, i, layer, run, turns)
         x = self.ops.site(self.norm(x, self.weights.final_norm), "final_norm", run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from pellucid.model.cache import KeyValues
 from pellucid.model.config import ModelConfig
 from pellucid.model.describe import describe
 from pellucid.model.forward import Weights
-from pellucid.model.probe import Probe
+from pellucid.model.probe import Edit, Probe
 from pellucid.model.run import Run
 from pellucid.weights.checkpoint import Checkpoint
 from pellucid.weights.tensor import Floats
@@ -31,7 +32,10 @@ class Model:
         self.run = backend.runner(config, weights)
         # Matching names takes a seventh of a small model's decode step; a search asks every step.
         self._select = lru_cache(64)(
-            lambda patterns, parameter: tuple(sites.select(patterns, config, parameter))
+            lambda patterns: tuple(sites.select(patterns, config, "watch"))
+        )
+        self._find = lru_cache(64)(
+            lambda addresses: [sites.find(address, config, "edits") for address in addresses]
         )
 
     @classmethod
@@ -45,6 +49,11 @@ class Model:
     def load(cls, checkpoint: Checkpoint, config: ModelConfig, backend: Backend) -> Model:
         """Bind and place a checkpoint that is described already. Raises as `open`."""
         return cls(config, load_weights(bind(checkpoint, config), config, backend), backend)
+
+    def check(self, edits: Sequence[Edit]) -> None:
+        """Refuse edits of what this model does not have, with ParameterError."""
+        for edit in edits:
+            edit.check(self.config)
 
     def early_exit(self, layers: int) -> Model:
         """The first `layers` alone, before the final norm and the output matrix: a cheap guesser.
@@ -103,9 +112,12 @@ class Model:
     def _probed(self, run: Run) -> Floats:
         """A pass that is watched; a segment without a cache has one for as long as that takes."""
         probed = Run([s if s.cache else replace(s, cache=self.new_cache()) for s in run.segments])
-        probed.probe = Probe(probed, self.config, self._select)
+        probe = Probe(probed, self.config, self._select, self._find)
+        if not probe.reads and not probe.stops:  # no row of these is edited
+            return self._passed(run)
+        probed.probe = probe
         logits = self._passed(probed)
-        run.seen = probed.probe.seen
+        run.seen = probe.seen
         return logits
 
     def _passed(self, run: Run) -> Floats:

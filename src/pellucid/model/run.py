@@ -46,24 +46,23 @@ class Run:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = segments
-        lengths = [len(segment.ids) for segment in segments]
-        assert all(lengths), "the last row of an empty segment would be another's"
-        stops = np.cumsum(lengths, dtype=np.int64).tolist()
-        self.spans = [slice(b - n, b) for n, b in zip(lengths, stops, strict=True)]
-        self.ids: npt.NDArray[np.int64] = np.concatenate(
-            [np.asarray(s.ids, dtype=np.int64) for s in segments]
-        )
-        self.positions: npt.NDArray[np.int64] = np.concatenate(
-            [np.arange(s.start, s.start + n) for s, n in zip(segments, lengths, strict=True)]
-        )
+        self.spans: list[slice] = []
+        self.wanted_spans: list[slice] = []
+        # Lists, as a decode step has a row each: NumPy's calls would take longer than they save.
+        ids: list[int] = []
+        positions: list[int] = []
+        wanted: list[int] = []
+        for segment in segments:
+            start, count = len(ids), len(segment.ids)
+            assert count, "the last row of an empty segment would be another's"
+            stop, rows = start + count, count if segment.wanted == "all" else 1
+            self.spans.append(slice(start, stop))
+            self.wanted_spans.append(slice(len(wanted), len(wanted) + rows))
+            ids.extend(segment.ids)
+            positions.extend(range(segment.start, segment.start + count))
+            wanted.extend(range(stop - rows, stop))
+        self.ids: npt.NDArray[np.int64] = np.array(ids, np.int64)
+        self.positions: npt.NDArray[np.int64] = np.array(positions, np.int64)
+        self.wanted: npt.NDArray[np.int64] = np.array(wanted, np.int64)
         self.probe: Probe | None = None  # of the model that runs this, where somebody asks
         self.seen: list[dict[str, Floats]] = [{} for _ in segments]
-        self.wanted: npt.NDArray[np.int64] = np.concatenate(
-            [
-                np.arange(span.start if s.wanted == "all" else span.stop - 1, span.stop)
-                for s, span in zip(segments, self.spans, strict=True)
-            ]
-        )
-        counts = [n if s.wanted == "all" else 1 for s, n in zip(segments, lengths, strict=True)]
-        ends = np.cumsum(counts).tolist()
-        self.wanted_spans = [slice(b - n, b) for n, b in zip(counts, ends, strict=True)]

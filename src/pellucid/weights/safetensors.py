@@ -30,6 +30,11 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     Raises FormatError unless the file is exactly as the format says, without a byte too many,
     and UnsupportedError for a dtype that exists but is not in `kinds.SAFETENSORS`.
     """
+    return read_annotated(path)[0]
+
+
+def read_annotated(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of one file, and the texts in its metadata. Raises as `read_safetensors`."""
     file = MappedFile(path)
     header_bytes = int.from_bytes(file.view[:8], "little")
     start = 8 + header_bytes
@@ -50,7 +55,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         tensors[name] = tensor
         spans.append((begin, end, name))
     _check_spans(file, spans, file.size - start)
-    return tensors
+    return tensors, metadata
 
 
 def read_sharded(index: Path) -> dict[str, Tensor]:

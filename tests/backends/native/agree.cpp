@@ -269,7 +269,14 @@ void vocabulary() {
     std::vector<std::size_t> count_a(kTails), count_b(kTails);
     std::vector<double> sum_a(kTails + 1), sum_b(kTails + 1);
     const float low = thresholds[0], high = thresholds[1];
-    both("most", 1, [&](const Kernels& k, float* to) { *to = k.most(x.data(), n); });
+    auto counted = [&](const Kernels& k, float* to) {   // some are removed
+        Floats some = x;
+        for (std::size_t i = 0; i < n; i += 3) some[i] = -INFINITY;
+        to[0] = static_cast<float>(k.peak(some.data(), n, to + 1));
+        to[2] = static_cast<float>(k.reach(x.data(), n, low));
+    };
+    both("peak and reach", 3, counted);
+    both("divide", n, [&](const Kernels& k, float* to) { k.divide(x.data(), high, n, to); });
     both("weigh", n, [&](const Kernels& k, float* to) { k.weigh(x.data(), n, low, to); });
     both("keep", n, [&](const Kernels& k, float* to) { k.keep(y.data(), x.data(), n, low, to); });
     a.resize(tried->between(x.data(), n, low, high, a.data()));

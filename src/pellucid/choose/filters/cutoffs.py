@@ -11,7 +11,7 @@ import numpy as np
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
-from pellucid.choose.vocabulary import entropy, leading
+from pellucid.choose.vocabulary import entropy
 
 _LEADING = 100  # as many tokens does transformers' top_h look at
 
@@ -22,13 +22,13 @@ def top_h(candidates: Candidates, context: Context, share: float) -> Candidates:
     Top-H decoding (Potraghloo et al. 2025, arXiv:2509.02510), as transformers has it: of the 100
     likeliest tokens alone, and of their distribution.
     """
-    first = leading(candidates.scores, _LEADING)
-    scores = candidates.scores[first].astype(np.float64)
+    survey = candidates.survey
+    scores = survey.at(survey.leading(_LEADING)).astype(np.float64)
     probs = np.exp(scores - scores[0])
     probs = probs[probs > 0] / probs.sum()
     reached = np.cumsum(probs * -np.log(probs))
     kept = max(1, int(np.searchsorted(reached, share * reached[-1], side="right")))
-    return candidates.reaching(candidates.scores, float(scores[kept - 1]))
+    return candidates.above(float(scores[kept - 1]))
 
 
 def epsilon_cutoff(candidates: Candidates, context: Context, least: float) -> Candidates:
@@ -50,8 +50,7 @@ def eta_cutoff(candidates: Candidates, context: Context, epsilon: float) -> Cand
 
 
 def _at_least(candidates: Candidates, logprob: float) -> Candidates:
-    edge = min(candidates.logsumexp + logprob, candidates.weight[0])
-    return candidates.reaching(candidates.scores, edge)
+    return candidates.above(min(candidates.logsumexp + logprob, candidates.survey.most))
 
 
 ROWS = (

@@ -39,10 +39,9 @@ def diversity_penalty(
     if not earlier.tokens:
         return candidates
     tokens, times = np.unique(np.array(earlier.tokens), return_counts=True)
-    scores = candidates.scores.copy()
     here, places = candidates.find(tokens)
-    scores[places] -= np.float32(penalty) * times[here].astype(np.float32)
-    return candidates.rescored(scores)
+    penalties = np.float32(penalty) * times[here].astype(np.float32)
+    return candidates.changed(places, candidates.survey.at(places) - penalties)
 
 
 ROWS = (Filter(diversity_penalty, ("diversity_penalty",), lambda _task, _penalty: Earlier()),)

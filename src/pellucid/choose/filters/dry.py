@@ -54,10 +54,9 @@ def dry(
     kept = np.array([not breakers.breaks(token) for token in tokens.tolist()], bool)
     here, places = candidates.find(tokens[kept])
     exponents = (lengths[kept][here] - allowed).astype(np.float64)
-    penalised = candidates.scores.copy()
     with np.errstate(over="ignore"):
-        penalised[places] -= (multiplier * base**exponents).astype(np.float32)
-    return candidates.rescored(penalised)
+        penalties = (multiplier * base**exponents).astype(np.float32)
+    return candidates.changed(places, candidates.survey.at(places) - penalties)
 
 
 def _repeats(window: Ids, least: int, longest: int) -> tuple[Ids, Ids]:

@@ -32,12 +32,11 @@ def exponential_decay_length_penalty(
     if beyond <= 0:
         return candidates
     growth = math.expm1(min(beyond * math.log(factor), _FAR))
-    raised = candidates.scores.copy()
     ends = candidates.places(context.stop_ids)
-    ends = ends[raised[ends] > REMOVED]
-    old = raised[ends].astype(np.float64)
-    raised[ends] = np.clip(old + np.abs(old) * growth, -_LARGEST, _LARGEST)
-    return candidates.rescored(raised)
+    old = candidates.survey.at(ends).astype(np.float64)
+    ends, old = ends[old > REMOVED], old[old > REMOVED]
+    raised = np.clip(old + np.abs(old) * growth, -_LARGEST, _LARGEST)
+    return candidates.changed(ends, raised.astype(np.float32))
 
 
 ROWS = (

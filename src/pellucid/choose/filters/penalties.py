@@ -36,26 +36,23 @@ def frequency_penalty(
     """Subtract the penalty for each time that a token stands in the answer (OpenAI's formula)."""
     used, times = np.unique(_said(context, last), return_counts=True)
     here, places = candidates.find(used)
-    penalised = candidates.scores.copy()
-    penalised[places] -= times[here].astype(np.float32) * np.float32(penalty)
-    return candidates.rescored(penalised)
+    penalties = times[here].astype(np.float32) * np.float32(penalty)
+    return candidates.changed(places, candidates.survey.at(places) - penalties)
 
 
 def presence_penalty(
     candidates: Candidates, context: Context, penalty: float, last: int | None = None
 ) -> Candidates:
     """Subtract the penalty once from every token of the answer (OpenAI's formula)."""
-    penalised = candidates.scores.copy()
-    penalised[candidates.places(np.unique(_said(context, last)))] -= np.float32(penalty)
-    return candidates.rescored(penalised)
+    places = candidates.places(np.unique(_said(context, last)))
+    return candidates.changed(places, candidates.survey.at(places) - np.float32(penalty))
 
 
 def _divided(candidates: Candidates, tokens: Ids, penalty: float) -> Candidates:
-    penalised = candidates.scores.copy()
     used = candidates.places(tokens)
-    old = penalised[used]
-    penalised[used] = np.where(old < 0, old * np.float32(penalty), old / np.float32(penalty))
-    return candidates.rescored(penalised)
+    old = candidates.survey.at(used)
+    by = np.float32(penalty)
+    return candidates.changed(used, np.where(old < 0, old * by, old / by))
 
 
 def _said(context: Context, last: int | None) -> Ids:

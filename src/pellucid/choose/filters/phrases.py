@@ -36,9 +36,10 @@ def sequence_bias(candidates: Candidates, context: Context, phrases: list[Phrase
     """
     tokens, biases = _completing(phrases, context.ids)
     here, places = candidates.find(tokens)
-    sums = np.zeros_like(candidates.scores)
-    np.add.at(sums, places, biases[here])
-    return candidates.rescored(candidates.scores + sums)
+    once, which = np.unique(places, return_inverse=True)
+    sums = np.zeros(len(once), np.float32)
+    np.add.at(sums, which, biases[here])
+    return candidates.changed(once, candidates.survey.at(once) + sums)
 
 
 def _completing(phrases: list[Phrases], ids: Ids) -> tuple[Ids, Floats]:

@@ -78,7 +78,7 @@ def mirostat(
         left = top_k(candidates, context, _zipf_k(candidates, context.vocab_size, bound))
     else:
         least = candidates.logsumexp - bound * math.log(2)
-        left = candidates.reaching(candidates.scores, min(least, candidates.weight[0]))
+        left = candidates.above(min(least, candidates.survey.most))
     memory.saw(left)
     return left
 

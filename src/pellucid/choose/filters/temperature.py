@@ -27,13 +27,13 @@ def temperature(
     """
     if spread:
         value = _by_entropy(candidates, value, spread, exponent)
-    scores = candidates.scores
-    with np.errstate(all="ignore"):
-        divided = scores / np.float32(value)
-        if not np.isfinite(divided.max()):
-            # Beyond float32: the differences to the likeliest token are what matters, and they fit.
-            divided = ((scores.astype(np.float64) - scores.max()) / value).astype(np.float32)
-    return candidates.rescored(divided)
+    divided = candidates.divided(value)
+    if not math.isfinite(divided.survey.most):
+        # Beyond float32: the differences to the likeliest token are what matters, and they fit.
+        apart = candidates.scores.astype(np.float64) - candidates.survey.most
+        with np.errstate(all="ignore"):
+            divided = candidates.rescored((apart / value).astype(np.float32))
+    return divided
 
 
 def _by_entropy(candidates: Candidates, middle: float, spread: float, exponent: float) -> float:

@@ -15,9 +15,7 @@ from pellucid.weights.tensor import Floats
 def logit_bias(candidates: Candidates, context: Context, tokens: Ids, biases: Floats) -> Candidates:
     """Add to the scores of some tokens (OpenAI's formula)."""
     here, places = candidates.find(tokens)
-    biased = candidates.scores.copy()
-    biased[places] += biases[here]
-    return candidates.rescored(biased)
+    return candidates.changed(places, candidates.survey.at(places) + biases[here])
 
 
 def allowed_token_ids(candidates: Candidates, context: Context, tokens: Ids) -> Candidates:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
-from pellucid.choose.vocabulary import TAILS, at_least, leading, tails, weights
+from pellucid.choose.vocabulary import TAILS, Survey, at_least, survey, tails, weights
 from pellucid.weights.tensor import Floats
 
 _SHORT = 4096  # so few keys are sorted faster than looked through once more
@@ -23,9 +23,9 @@ def top_k(candidates: Candidates, context: Context, k: int) -> Candidates:
 
     Fan et al. 2018, arXiv:1805.04833.
     """
-    scores = candidates.scores
-    first = leading(scores, k)
-    return candidates.reaching(scores, scores[first[-1]]) if len(first) == k else candidates
+    survey = candidates.survey
+    first = survey.leading(k)
+    return candidates.above(survey.score(first[-1])) if len(first) == k else candidates
 
 
 def top_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0) -> Candidates:
@@ -35,7 +35,7 @@ def top_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0)
     """
     scores = candidates.scores
     each, total = weights(scores)
-    return _reaching(candidates, scores, _edge(scores, each, p * total), min_keep)
+    return candidates.above(_at_least(min_keep, candidates.survey, _edge(scores, each, p * total)))
 
 
 def min_p(
@@ -45,8 +45,8 @@ def min_p(
 
     Nguyen et al. 2024, arXiv:2407.01082.
     """
-    least = candidates.weight[0] + math.log(fraction)
-    return _reaching(candidates, candidates.scores, least, min_keep)
+    least = candidates.survey.most + math.log(fraction)
+    return candidates.above(_at_least(min_keep, candidates.survey, least))
 
 
 def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0) -> Candidates:
@@ -61,24 +61,36 @@ def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int 
     np.maximum(nearness, -_NATS[-1], out=nearness)  # where nothing weighs anything, if removed
     nearness -= np.float32(np.dot(each, nearness) / total)  # log(total) less the entropy
     np.negative(np.abs(nearness, out=nearness), out=nearness)
-    return _reaching(candidates, nearness, _edge(nearness, each, p * total), min_keep)
+    edge = _edge(nearness, each, p * total)
+    return candidates.reaching(nearness, _at_least(min_keep, survey(nearness), edge))
 
 
-def _reaching(candidates: Candidates, keys: Floats, edge: float, least: int) -> Candidates:
-    """Those whose key reaches the edge; as many more as it takes to have the least number.
+def _at_least(count: int, keys: Survey, edge: float) -> float:
+    """The edge, or as much lower as it takes for so many keys to reach it.
 
     Removed tokens have the lowest keys.
     """
-    if least:
-        edge = min(edge, float(keys[leading(keys, least)[-1]]))
-    return candidates.reaching(keys, edge)
+    return min(edge, keys.score(keys.leading(count)[-1])) if count else edge
 
 
 def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
     """The last key of the shortest run, from the highest key down, that weighs as much as wanted.
 
-    A selection, not a sort: each pass tells which of some ranges of keys holds the edge, until few
-    are in it. What is more than _NATS[-1] below the highest key must weigh nothing.
+    What is more than _NATS[-1] below the highest key must weigh nothing.
+    """
+    low, high, above = float(keys.max() - _NATS[-1]), math.inf, 0.0
+    if len(keys) > _SHORT:
+        low, high, above = _narrowed(keys, weights, wanted)
+    inside = at_least(keys, low, below=high)
+    order = inside[np.argsort(-keys[inside])]
+    run = above + np.cumsum(weights[order], dtype=np.float64)
+    return float(keys[order[min(int(np.searchsorted(run, wanted)), len(order) - 1)]])
+
+
+def _narrowed(keys: Floats, weights: Floats, wanted: float) -> tuple[float, float, float]:
+    """A range of few keys that holds the edge, low and high, and what the keys above it weigh.
+
+    A selection, not a sort: each pass tells which of some ranges of keys holds the edge.
     """
     top = keys.max()
     grid = np.append(np.nextafter(top, np.float32(np.inf)), top - _NATS)  # falling
@@ -93,10 +105,7 @@ def _edge(keys: Floats, weights: Floats, wanted: float) -> float:
         if at < TAILS:
             reach_low = counts[at]
         grid = np.linspace(float(high), float(low), TAILS + 2).astype(np.float32)
-    inside = at_least(keys, low, below=high)
-    order = inside[np.argsort(-keys[inside])]
-    run = above + np.cumsum(weights[order], dtype=np.float64)
-    return float(keys[order[min(int(np.searchsorted(run, wanted)), len(order) - 1)]])
+    return float(low), float(high), above
 
 
 ROWS = (

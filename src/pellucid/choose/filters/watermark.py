@@ -9,7 +9,7 @@ import numpy as np
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
 from pellucid.choose.parameters.watermark import Watermark
-from pellucid.choose.vocabulary import Ids, leading, shuffled
+from pellucid.choose.vocabulary import Ids, shuffled
 
 _TABLE = 1_000_003  # as many numbers has the table of "selfhash"
 _TRIED = 40  # as many of the likeliest tokens does "selfhash" look at
@@ -46,7 +46,7 @@ class Green:
 
     def likeliest(self, candidates: Candidates, ids: Ids, vocab_size: int) -> Ids:
         """Those of the likeliest tokens that are green where they decide so themselves."""
-        tried = candidates.tokens(leading(candidates.scores, _TRIED))
+        tried = candidates.leading(_TRIED)
         lists = ((token, self.tokens(np.append(ids, token), vocab_size)) for token in tried)
         return np.array([token for token, green in lists if token in green], np.int64)
 
@@ -63,9 +63,8 @@ def watermarking_config(candidates: Candidates, context: Context, green: Green) 
         return candidates
     own = green.table is not None
     tokens = green.likeliest(candidates, ids, size) if own else green.tokens(ids, size)
-    favoured = candidates.scores.copy()
-    favoured[candidates.places(tokens)] += np.float32(green.mark.bias)
-    return candidates.rescored(favoured)
+    places = candidates.places(tokens)
+    return candidates.changed(places, candidates.survey.at(places) + np.float32(green.mark.bias))
 
 
 def _green(mark: Watermark) -> tuple[Green]:

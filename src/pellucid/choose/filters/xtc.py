@@ -6,7 +6,6 @@ import math
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
-from pellucid.choose.vocabulary import at_least
 
 
 def xtc(
@@ -24,11 +23,12 @@ def xtc(
     assert context.draws, "a parameter that asks for sampling comes with draws"
     if context.draws.uniform() >= probability:
         return candidates
-    scores = candidates.scores
-    places = at_least(scores, candidates.logsumexp + math.log(threshold))
+    survey = candidates.survey
+    places = survey.at_least(candidates.logsumexp + math.log(threshold))
     if len(places) < 2:
         return candidates
-    excluded = places[scores[places] > scores[places].min()]
+    scores = survey.at(places)
+    excluded = places[scores > scores.min()]
     if candidates.count - len(excluded) < min_keep:
         return candidates
     return candidates.without(candidates.tokens(excluded))

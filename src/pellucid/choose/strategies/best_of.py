@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
+from pellucid.choose.strategies.lines import Path
 from pellucid.choose.strategies.sampling import side_by_side
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps
 from pellucid.choose.task import Task
+from pellucid.choose.tree import log
 
 
 def best_of_n(task: Task) -> Steps:
@@ -49,19 +50,13 @@ def _drawn(task: Task, count: int) -> Generator[Score, Any, list[list[Say]]]:
 
 
 def _mean_logprob(line: list[Say]) -> float:
-    return sum(_log(say.prob) for say in line) / len(line)
+    return sum(log(say.prob) for say in line) / len(line)
 
 
 def _record(task: Task, line: list[Say], said: bool) -> None:
     """A way of its own in the tree."""
-    node, total = 0, 0.0
+    path = Path(task)
     for say in line:
-        logprob = _log(say.processed_prob)
-        total += logprob
-        node = task.tree.grow(node, say.token, logprob, total, "said" if said else None)
+        path.grow(say, "said" if said else None)
     if not said:
-        task.tree.end(node, "finished")
-
-
-def _log(prob: float) -> float:
-    return math.log(prob) if prob > 0 else -math.inf
+        path.end("finished")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pellucid.choose import vocabulary
 from pellucid.choose.branch import Branch
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import NothingLeftError
@@ -57,8 +56,7 @@ class Search:
         None, and the beam is forbidden, if that is nothing. The filters of a search work on
         log-probabilities and nothing makes their sum 1 again, as in transformers.
         """
-        logits = scored.logits[-1]
-        own = logits - np.float32(vocabulary.logsumexp(logits))
+        own = scored.logits[-1] - np.float32(scored.own[-1].logsumexp)
         try:
             return self.picker.steps(beam.branch, Scored(own[np.newaxis], scored.beside))
         except NothingLeftError as error:

@@ -1,4 +1,4 @@
-"""Lines of an answer that grow beside each other, each as it would alone."""
+"""Lines of an answer: each grows as it would alone, beside others, and is written into the tree."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pellucid.choose.branch import Branch
+from pellucid.choose.ledger import Draft
 from pellucid.choose.strategies.steps import Say, Score, Steps
+from pellucid.choose.task import Task
+from pellucid.choose.tree import Fate, log
 
 
 def together(lines: Sequence[Steps], ask: Callable[[Sequence[Branch]], Score] = Score) -> Steps:
@@ -35,3 +38,25 @@ def _step(line: Steps, answer: Any) -> Any:
         return line.send(answer)
     except StopIteration:
         return None
+
+
+class Path:
+    """What is chosen on one line, and what was rejected beside it, written into the task's tree."""
+
+    def __init__(self, task: Task) -> None:
+        self._tree = task.tree
+        self._node = 0
+        self._score = 0.0
+
+    def grow(self, say: Say, fate: Fate | None = None, draft: Draft | None = None) -> None:
+        """Add a token, and the guess in whose place it was chosen."""
+        if draft and not draft.accepted:
+            logprob = log(draft.verified_prob)
+            self._tree.grow(self._node, draft.token, logprob, self._score + logprob, "rejected")
+        logprob = log(say.processed_prob)
+        self._score += logprob
+        self._node = self._tree.grow(self._node, say.token, logprob, self._score, fate)
+
+    def end(self, fate: Fate) -> None:
+        """Say why nothing follows."""
+        self._tree.end(self._node, fate)

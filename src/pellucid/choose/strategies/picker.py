@@ -22,12 +22,14 @@ class Picker:
 
     def steps(self, branch: Branch, scored: Scored, row: int = -1) -> list[tuple[str, Candidates]]:
         """The model's own candidates after a branch, then what each filter leaves of them."""
-        own = Candidates(scored.logits[row])
+        own = scored.own[row]
         steps = [("model", own), *self.contrasted(own, scored)]
-        beside = None if scored.beside is None else scored.beside[row]
         task = self.task
+        if not task.chain.filters:
+            return steps
+        beside = None if scored.beside is None else scored.beside[row]
         context = Context(
-            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, len(own.scores)
+            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, own.survey.size
         )
         return [*steps, *task.chain(steps[-1][1], context, branch)]
 
@@ -53,5 +55,6 @@ class Picker:
         own, last = steps[0][1], steps[-1][1]
         size = self.task.parameters.ledger
         ledger = account(steps, token, uniform, size) if size else None
-        prob, processed = own.prob(token), last.prob(token)
+        prob = own.prob(token)
+        processed = prob if last is own else last.prob(token)
         return Say(token, prob, own.rank(token), processed, ledger, self.line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from pellucid.choose.candidates import Candidates
 from pellucid.choose.draw import draw
 from pellucid.choose.ledger import Draft
 from pellucid.choose.strategies.drafters import Drafter, Guess, drafter
-from pellucid.choose.strategies.lines import together
+from pellucid.choose.strategies.lines import Path, together
 from pellucid.choose.strategies.picker import Picker
 from pellucid.choose.strategies.steps import Say, Score, Steps
 from pellucid.choose.task import Drafts, Scored, Task
@@ -47,7 +46,7 @@ def _grow(branch: Branch, picker: Picker, drafter: Drafter, scored: Scored) -> S
         while True:
             for row, guess in enumerate([*guesses, None]):
                 say, draft = _check(picker, branch, scored, row, guess)
-                path.grow(say, draft)
+                path.grow(say, "said", draft)
                 counts.accepted += bool(draft and draft.accepted)
                 branch.append(say.token)
                 if (yield say):
@@ -110,21 +109,3 @@ def excess(more: Candidates, less: Candidates) -> Candidates:
         return more
     with np.errstate(divide="ignore"):
         return more.rescored(np.log(np.maximum(p, 0)))
-
-
-class Path:
-    """What is said on one line, and what was rejected beside it, written into the task's tree."""
-
-    def __init__(self, task: Task) -> None:
-        self._tree = task.tree
-        self._node = 0
-        self._score = 0.0
-
-    def grow(self, say: Say, draft: Draft | None) -> None:
-        """Add a token, and the guess in whose place it was said."""
-        if draft and not draft.accepted:
-            logprob = math.log(draft.verified_prob) if draft.verified_prob else -math.inf
-            self._tree.grow(self._node, draft.token, logprob, self._score + logprob, "rejected")
-        logprob = math.log(say.processed_prob) if say.processed_prob else -math.inf
-        self._score += logprob
-        self._node = self._tree.grow(self._node, say.token, logprob, self._score, "said")

@@ -1,0 +1,196 @@
+"""`pellucid look`, `trace`, `replay`, and `show` of a trace: what happens inside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pellucid.cli.options import json_option, load, print_json, ready, running, show, text_argument
+from pellucid.cli.sampling import Grouped, generation, sampling
+from pellucid.cli.seeing import FILE, VIEWS, asked, seeing, taken
+from pellucid.cli.stream import noticed, remark
+from pellucid.errors import ParameterError, PellucidError
+from pellucid.lm import LM
+from pellucid.look.looking import Look, open_trace
+from pellucid.look.view import View
+from pellucid.trace.origin import Origin
+from pellucid.trace.trace import Trace
+
+
+@click.command(cls=Grouped)
+@text_argument
+@seeing
+@sampling
+@running
+def look(
+    text: str, wanted: Sequence[str], page: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Read TEXT, and show what happens inside the model.
+
+    With a length, such as --max-new-tokens 20, the text is continued first, and the answer is read
+    with it. A TEXT of - is read from standard input.
+    """
+    arguments = asked(wanted, options)
+    found = _looked(text, options)
+    _show(found, wanted, arguments, page, as_json)
+
+
+@click.command(cls=Grouped)
+@text_argument
+@click.option("-o", "--output", type=FILE, metavar="FILE", required=True, help="Where to write.")
+@click.option(
+    "--watch",
+    multiple=True,
+    metavar="SITES",
+    help="Keep these values, such as 'layers.*.resid'; may be given several times.",
+)
+@seeing
+@sampling
+@running
+def trace(
+    text: str, output: Path, watch: Sequence[str], wanted: Sequence[str], page: Path | None,
+    as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Read TEXT, or continue it, and write what happened to a file.
+
+    The file holds the tokens, the settings, the answer with its ledgers, and whatever --watch and
+    --view ask for. `pellucid replay` makes it again and compares every number; `pellucid show`
+    opens it. A TEXT of - is read from standard input.
+    """
+    arguments = asked(wanted, options)
+    found = _looked(text, options, watch)
+    for _ in _made(found, wanted, arguments):
+        pass  # the trace holds what it needs now
+    with _written(output):
+        found.save(output)
+    if page:
+        _write_page(found, wanted, arguments, page)
+    if as_json:
+        print_json(found.to_dict())
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("-m", "--model", metavar="REF", help="The model; the one it says unless given.")
+@click.option("--threads", type=int, metavar="N", help="native: processors to use.")
+@json_option
+def replay(file: Path, model: str | None, threads: int | None, as_json: bool) -> None:
+    """Make the run of a trace again, and compare every number, to the last bit.
+
+    It is computed as the trace says: backend, kinds of numbers, context. Exits with 1 if anything
+    is different.
+    """
+    found = open_trace(file)
+    lm = ready(_model_of(found.trace.origin, model, threads))
+    with noticed("replaying ..."):
+        view = lm.replay(found)
+    show(view, as_json)
+    if not view.same:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("one", type=FILE)
+@click.argument("other", type=FILE)
+@click.option("--html", "page", type=FILE, metavar="FILE", help="Write an interactive page there.")
+@json_option
+def compare(one: Path, other: Path, page: Path | None, as_json: bool) -> None:
+    """Compare the runs of two traces: other texts, other models, other settings or changes inside.
+
+    Token by token: how far the two distributions are apart, what each would say next, and how far
+    the residuals are.
+    """
+    first, second = (_opened(open_trace(file).trace) for file in (one, other))
+    with noticed("comparing ..."):
+        view = first.compare(second)
+    if page:
+        with _written(page):
+            view.save_html(page)
+        remark(f"written to {page}")
+    if as_json or not page:
+        show(view, as_json)
+
+
+def show_trace(
+    file: Path, wanted: Sequence[str], arguments: dict[str, Any], page: Path | None, as_json: bool
+) -> None:
+    """Views of a trace; its model is opened for what it does not hold."""
+    _show(_opened(open_trace(file).trace), wanted, arguments, page, as_json)
+
+
+def _opened(trace: Trace) -> Look:
+    """A trace whose model is opened when it is needed."""
+    return Look(trace, lambda: ready(_model_of(trace.origin)).look(trace).subject)
+
+
+def _looked(text: str, options: dict[str, Any], watch: Sequence[str] = ()) -> Look:
+    given = {name: value for name, value in generation(options).items() if value is not None}
+    if "draft" in given:
+        raise ParameterError("draft", "has no effect here: the answer is the same without")
+    lm = ready(load(options))
+    with noticed("reading ..."):
+        return lm.look(text, watch=watch, **given)
+
+
+def _model_of(origin: Origin, model: str | None = None, threads: int | None = None) -> LM:
+    """The model of a trace, computed as it was."""
+    names = ("quantize", "cache_dtype", "dtype", "device")
+    return load({
+        "model": model or origin.name,
+        "backend": origin.backend,
+        "threads": threads,
+        "context_length": origin.config.context_length,
+        **{name: origin.settings.get(name) for name in names},
+    })  # fmt: skip
+
+
+def _show(
+    found: Look, wanted: Sequence[str], arguments: dict[str, Any], page: Path | None, as_json: bool
+) -> None:
+    if page:
+        _write_page(found, wanted, arguments, page)
+        if not as_json:
+            return
+    if as_json:
+        made = {name: view.to_dict() for name, view in _made(found, wanted, arguments)}
+        print_json(found.to_dict() | {"views": made})
+        return
+    if not wanted:
+        show(found, as_json=False)
+        remark(f"more is to be seen with --view: {', '.join(VIEWS)}")
+    for _, view in _made(found, wanted, arguments):
+        show(view, as_json=False)
+
+
+def _write_page(found: Look, wanted: Sequence[str], arguments: dict[str, Any], page: Path) -> None:
+    made = dict(_made(found, wanted, arguments)) if wanted else None
+    with noticed("drawing ..."):
+        text = found.page(views=made)
+    with _written(page):
+        page.write_text(text, "utf-8")
+    remark(f"written to {page}")
+
+
+def _made(
+    found: Look, wanted: Sequence[str], arguments: dict[str, Any]
+) -> Iterator[tuple[str, View]]:
+    """The views that were asked for, each with what it takes of the options."""
+    for name in dict.fromkeys(wanted):
+        given = {key: value for key, value in arguments.items() if key in taken(name)}
+        with noticed(f"computing {name} ..."):
+            view = getattr(found, name)(**given)
+        yield name, view
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """What goes wrong with a file that a person named is told of that file."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise PellucidError(f"{str(path)!r} cannot be written: {reason}") from None

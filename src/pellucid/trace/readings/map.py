@@ -1,0 +1,73 @@
+"""The tokens of a text and their neighbours on a plane: the two directions that part them most."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pellucid.errors import ParameterError
+from pellucid.model.config import ModelConfig
+from pellucid.model.embeddings import units
+from pellucid.model.matrices import Matrices
+from pellucid.trace.readings import Subject
+from pellucid.trace.readings.neighbours import checked
+from pellucid.trace.trace import Array, Trace
+from pellucid.weights.tensor import Floats
+
+_MOST = 2000  # points: more cannot be told apart, and an exact decomposition takes seconds
+
+
+def sites(config: ModelConfig, k: int = 5) -> list[str]:
+    """None: only weights are read. Raises ParameterError."""
+    checked(k, config)
+    return []
+
+
+def read(subject: Subject, trace: Trace, k: int = 5) -> dict[str, Array]:
+    """`ids` `[n]`: the distinct tokens of the text, then their `k` nearest neighbours that are not
+    of it; `owners` `[n]` the place in `ids` of the token that a neighbour is nearest to, -1 for
+    those of the text; `xy` `[n, 2]` where each lies on the plane, and `explained` `[2]` the share
+    of all squared distances from their centre that each axis shows.
+
+    Principal components of the unit vectors, by exact singular value decomposition. Raises
+    ParameterError where there would be too many points.
+    """
+    own = [*dict.fromkeys(trace.ids)]
+    if len(own) * (k + 1) > _MOST:
+        reason = f"{len(own)} different tokens with {k} neighbours each are over {_MOST:,} points"
+        raise ParameterError("k", f"{reason}; give fewer, or a shorter text")
+    near = Matrices(subject.checkpoint, subject.config).embedding()
+    found, cosines = near.nearest(near.rows(own), k, [[token] for token in own])
+    owner: dict[int, int] = dict.fromkeys(own, -1)
+    for place in np.argsort(-cosines, axis=None, kind="stable").tolist():  # the nearest own it
+        owner.setdefault(int(found.flat[place]), place // k)
+    ids = [*owner]
+    xy, explained = principal(units(near.rows(ids)))
+    return {
+        "ids": np.array(ids, np.int64),
+        "owners": np.array([*owner.values()], np.int64),
+        "xy": xy,
+        "explained": explained,
+    }
+
+
+def principal(rows: Floats) -> tuple[Floats, Floats]:
+    """Where rows `[n, width]` lie along their first two principal axes `[n, 2]`, and the share of
+    their variance on each `[2]`.
+
+    The sign of an axis means nothing: the farthest row is put on its positive side.
+
+    >>> xy, explained = principal(np.array([[0, 0], [2, 0], [4, 0]], np.float32))
+    >>> abs(xy[:, 0]).round(3), explained.round(3)
+    (array([2., 0., 2.], dtype=float32), array([1., 0.], dtype=float32))
+    """
+    centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    width = min(2, len(s))
+    xy = np.zeros((len(rows), 2))
+    xy[:, :width] = u[:, :width] * s[:width]
+    farthest = np.take_along_axis(xy, np.abs(xy).argmax(0)[None], 0)[0]
+    xy *= np.where(farthest < 0, -1, 1)
+    explained = np.zeros(2)
+    whole = float((s**2).sum())
+    explained[:width] = s[:width] ** 2 / whole if whole > 0 else 0
+    return xy.astype(np.float32), explained.astype(np.float32)

@@ -1,0 +1,35 @@
+"""The tokens whose embeddings point most alike: what a model holds for similar before it reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pellucid.choose.parameters.values import Integer
+from pellucid.model.config import ModelConfig
+from pellucid.model.matrices import Matrices
+from pellucid.trace.readings import Subject
+from pellucid.trace.trace import Array, Trace
+
+_MOST = 1000  # neighbours of a token
+
+
+def sites(config: ModelConfig, k: int = 10) -> list[str]:
+    """None: only weights are read. Raises ParameterError."""
+    checked(k, config)
+    return []
+
+
+def read(subject: Subject, trace: Trace, k: int = 10) -> dict[str, Array]:
+    """For each distinct token of the text, `ids` `[n]` in the order of the text: its `k` nearest by
+    cosine, `neighbour_ids` and `cosines` `[n, k]`, itself left out. The whole vocabulary is
+    searched.
+    """
+    ids = [*dict.fromkeys(trace.ids)]
+    near = Matrices(subject.checkpoint, subject.config).embedding()
+    neighbours, cosines = near.nearest(near.rows(ids), k, [[token] for token in ids])
+    return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": cosines}
+
+
+def checked(k: int, config: ModelConfig) -> int:
+    """A number of neighbours that there are. Raises ParameterError."""
+    return Integer(1, min(_MOST, config.vocab_size - 1)).check("k", k)
