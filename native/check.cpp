@@ -69,7 +69,7 @@ private:
         const Matrix& m = matrix.matrix();
         is(m.columns == width(in) && m.rows == width(out));
         is(op_.bias.empty() || op_.bias.size() == static_cast<std::size_t>(m.rows));
-        is(m.code < Code::u4 || op_.quantised >= 0);
+        is(!coded(m.code) || op_.quantised >= 0);
     }
 
     void norm() const {

@@ -10,7 +10,7 @@
 namespace pellucid {
 namespace {
 
-bool coded(const std::shared_ptr<Packed>& m) { return m && m->matrix().code >= Code::u4; }
+bool is_coded(const std::shared_ptr<Packed>& m) { return m && coded(m->matrix().code); }
 
 }  // namespace
 
@@ -35,7 +35,8 @@ Plan::Extent Plan::mixture_extent(const Op& op, Stage stage, std::size_t rows) c
     const Mlp& first = op.experts.front();
     const std::size_t hidden = buffers_[op.a].width, width = first.up->matrix().rows, all = rows * op.chosen;
     auto of_matrix = [&](const Packed& m) {
-        return Extent{active_.size() * static_cast<std::size_t>(tiles_of(m)), m.matrix().tile_bytes * work_of(all / active_.size())};
+        const Extent one = matrix_extent(m, all / active_.size());
+        return Extent{active_.size() * one.units, one.bytes};
     };
     switch (stage) {
         case Stage::gather: return {all, 2 * sizeof(float) * hidden};
@@ -104,26 +105,26 @@ void Plan::gather_rows(const Op& op, int first, int last) {
         float* x = gathered_.data() + static_cast<std::size_t>(i) * hidden;
         std::memcpy(x, row(op.a, routed_[i].row), sizeof(float) * hidden);
         const Mlp& mlp = op.experts[routed_[i].expert];
-        if (coded(mlp.up) || coded(mlp.gate)) quantise_row(x, hidden, sixteen_in_, i);
+        if (is_coded(mlp.up) || is_coded(mlp.gate)) quantise_row(x, hidden, sixteen_in_, i);
     }
 }
 
-// Tiles [first, last) of the active experts' matrices, one expert's after another's.
+// Units [first, last) of the active experts' matrices, one expert's after another's.
 template <class Do>
-void Plan::each_expert(int tiles, int first, int last, Do work) const {
-    for (int at = first / tiles; at * tiles < last; at++) {
+void Plan::each_expert(int units, int first, int last, Do work) const {
+    for (int at = first / units; at * units < last; at++) {
         const int expert = active_[at];
-        work(expert, expert ? ends_[expert - 1] : 0, ends_[expert], std::max(first - at * tiles, 0), std::min(last - at * tiles, tiles));
+        work(expert, expert ? ends_[expert - 1] : 0, ends_[expert], std::max(first - at * units, 0), std::min(last - at * units, units));
     }
 }
 
 void Plan::widen(const Op& op, int first, int last) {
     const int hidden = buffers_[op.a].width, width = op.experts.front().up->matrix().rows;
     const Quantised in = view(sixteen_in_, hidden);
-    each_expert(tiles_of(*op.experts.front().up), first, last, [&](int expert, int row0, int row1, int from, int to) {
+    each_expert(units_of(*op.experts.front().up), first, last, [&](int expert, int row0, int row1, int from, int to) {
         const Mlp& mlp = op.experts[expert];
         auto times = [&](const std::shared_ptr<Packed>& m, std::vector<float>& out) {
-            linear(*m, nullptr, gathered_.data(), coded(m) ? &in : nullptr, row0, row1, out.data(), width, from, to);
+            linear(*m, nullptr, gathered_.data(), is_coded(m) ? &in : nullptr, row0, row1, out.data(), width, from, to);
         };
         times(mlp.up, up_);
         if (mlp.gate) times(mlp.gate, gate_);
@@ -138,16 +139,16 @@ void Plan::activate_rows(const Op& op, int first, int last) {
         float *up = up_.data() + at, *active = mlp.gate ? gate_.data() + at : up;
         kernels_->activate(active, width, op.act, active);
         if (mlp.gate) kernels_->multiply(active, up, width, up);
-        if (coded(mlp.down)) quantise_row(up, width, sixteen_mid_, i);
+        if (is_coded(mlp.down)) quantise_row(up, width, sixteen_mid_, i);
     }
 }
 
 void Plan::narrow(const Op& op, int first, int last) {
     const int hidden = buffers_[op.out].width;
     const Quantised mid = view(sixteen_mid_, op.experts.front().up->matrix().rows);
-    each_expert(tiles_of(*op.experts.front().down), first, last, [&](int expert, int row0, int row1, int from, int to) {
+    each_expert(units_of(*op.experts.front().down), first, last, [&](int expert, int row0, int row1, int from, int to) {
         const auto& down = op.experts[expert].down;
-        linear(*down, nullptr, up_.data(), coded(down) ? &mid : nullptr, row0, row1, down_.data(), hidden, from, to);
+        linear(*down, nullptr, up_.data(), is_coded(down) ? &mid : nullptr, row0, row1, down_.data(), hidden, from, to);
     });
 }
 

@@ -4,43 +4,30 @@
 #include <cstdint>
 #include <vector>
 
+#include "tile.hpp"
+
 namespace pellucid {
 
-constexpr int kLanes = 16;      // outputs of a linear that are computed together: a tile
 constexpr int kPage = 64;       // positions of keys and values that are stored together
 constexpr int kGroup = 32;      // activations that share a scale
-constexpr int kOuter = 256;     // columns that share an outer scale, where scales are nested
 constexpr int kMaxHead = 512;   // dimensions of a head
 constexpr int kQueries = 8;     // that one reading of a page serves
 constexpr int kTails = 8;       // thresholds that one pass over a vocabulary compares with
 
-enum class Code : int { f32, f16, bf16, u4, u8 };
 enum class Act : int { silu, gelu, gelu_tanh, relu };
 
-// A matrix [rows, columns] in tiles of 16 rows, each tile contiguous:
-//   f32, f16, bf16   [column][16 rows]
-//   u4, u8           [group of columns]: codes [4-column block][16 rows][4 columns], then scales
-//                    and minima, f16 [16 rows] each; a number is code * scale + minimum. Of u4, one
-//                    byte holds two blocks: the first in its low half.
-//   the same, nested [256 columns]: outer scales and minima, f32 [16 rows] each, which the small
-//                    whole scales and minima of a group, i8 [group][16 rows] each, multiply; then
-//                    the codes of all groups. The numbers are then exactly the file's, which f16
-//                    would round, and there are fewer bytes.
-struct Matrix {
-    Code code;
-    int rows, columns;
-    int group;                  // columns that share a scale: 16 or 32
-    bool nested;
-    std::size_t tile_bytes;
-    const std::uint8_t* data;
+// Of 32 columns of activations: a number is its 16 bits times `scale`. Of the 16 bits there are the sum of
+// all, and those of the first 16 columns and the last; `sum` is of the numbers.
+struct RowGroup {
+    float scale, sum;
+    std::int32_t whole, halves[2];
 };
 
 // Rows of activations as 16-bit numbers: for each group of 32 columns, 32 high bytes, then 32 low
-// bytes, so that a number is (high * 256 + low) * scale. Sums are of the scaled numbers.
+// bytes, so that a number is (high * 256 + low) * scale.
 struct Quantised {
     std::uint8_t* bytes;        // [rows][columns / 32][64]
-    float* scales;              // [rows][columns / 32]
-    float* sums;                // [rows][columns / 16]
+    RowGroup* groups;              // [rows][columns / 32]
     int columns;
 };
 
@@ -65,7 +52,8 @@ struct Gathered {
 
 struct Kernels {
     const char* name;
-    void (*quantise)(const float* x, int columns, std::uint8_t* bytes, float* scales, float* sums);
+    int tiles;                  // of a matrix that are computed together: to cut them apart costs time
+    void (*quantise)(const float* x, int columns, std::uint8_t* bytes, RowGroup* groups);
     // out[r * stride + 16 * tile ...] for rows of activations and tiles [first, last) of the matrix.
     void (*linear_packed)(const Matrix&, const Quantised&, int row0, int row1, int first, int last,
                           const float* bias, float* out, std::ptrdiff_t stride);

@@ -92,7 +92,7 @@ NB_MODULE(_native, m) {
 
     nb::class_<Packed>(m, "Packed")
         .def_prop_ro("bytes", &Packed::bytes)
-        .def_prop_ro("coded", [](const Packed& p) { return p.matrix().code >= Code::u4; })
+        .def_prop_ro("coded", [](const Packed& p) { return coded(p.matrix().code); })
         .def_prop_ro("shape", [](const Packed& p) { return std::make_tuple(p.matrix().rows, p.matrix().columns); })
         .def("row", [](const Packed& p, int row, nb::ndarray<float, nb::ndim<1>, nb::c_contig> out) {
             if (row < 0 || row >= p.matrix().rows || static_cast<int>(out.shape(0)) != p.matrix().columns)

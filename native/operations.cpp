@@ -6,6 +6,16 @@
 
 namespace pellucid {
 
+// A matrix is cut into what its kernel computes together: a tile, or some.
+int Plan::units_of(const Packed& packed) const {
+    const int lanes = kLanes * kernels_->tiles;
+    return (packed.matrix().rows + lanes - 1) / lanes;
+}
+
+Plan::Extent Plan::matrix_extent(const Packed& packed, std::size_t rows) const {
+    return {rows ? static_cast<std::size_t>(units_of(packed)) : 0, kernels_->tiles * packed.matrix().tile_bytes * work_of(rows)};
+}
+
 void Plan::run_linear(const Op& op, int rows, int first, int last) {
     Quantised q{};
     if (op.quantised >= 0) q = view(sixteens_[op.quantised], op.matrix->matrix().columns);
@@ -16,6 +26,8 @@ void Plan::run_linear(const Op& op, int rows, int first, int last) {
 void Plan::linear(const Packed& packed, const float* bias, const float* x, const Quantised* q, int row0,
                   int row1, float* out, int out_width, int first, int last) const {
     const Matrix& m = packed.matrix();
+    first *= kernels_->tiles;
+    last = std::min(last * kernels_->tiles, (m.rows + kLanes - 1) / kLanes);
     // As many rows at a time as leave their activations in the second-level cache.
     const int most = std::max(6, (q ? 384 * 1024 / (2 * m.columns) : 384 * 1024 / (4 * m.columns)) / 6 * 6);
     for (; row0 < row1; row0 += most) {
@@ -69,12 +81,12 @@ void Plan::run_rows(const Op& op, const Batch& batch, int first, int last) {
 }
 
 Quantised Plan::view(Sixteen& s, int columns) const {
-    return {s.bytes.data(), s.scales.data(), s.sums.data(), columns};
+    return {s.bytes.data(), s.groups.data(), columns};
 }
 
 void Plan::quantise_row(const float* x, int columns, Sixteen& into, int row) const {
     const std::size_t at = static_cast<std::size_t>(row) * columns;
-    kernels_->quantise(x, columns, into.bytes.data() + 2 * at, into.scales.data() + at / kGroup, into.sums.data() + at / (kGroup / 2));
+    kernels_->quantise(x, columns, into.bytes.data() + 2 * at, into.groups.data() + at / kGroup);
 }
 
 void Plan::turns(const Op& op, const Batch& batch, int r) {

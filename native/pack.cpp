@@ -23,8 +23,8 @@ float half_at(const U8* p) {
     return from_half(h);
 }
 
-// What a block of `size` numbers says: a code for each; a scale and a minimum, which in a block of
-// 256 the small ones of each group multiply.
+// What a block of `size` numbers says: a code for each; a scale and, where the kind has them, a minimum,
+// which in a block of 256 the small ones of each group multiply.
 struct Block {
     U8 codes[256];
     float scale, least;
@@ -35,9 +35,7 @@ struct Format {
     const char* kind;
     int size, bytes;        // of a block
     Code code;
-    int group;
     void (*read)(const U8* p, Block& out);
-    bool nested() const { return size == kOuter; }
 };
 
 void low_then_high(const U8* p, U8* codes) {    // 16 bytes: the low halves are numbers 0 to 15
@@ -53,18 +51,9 @@ void add_fifth_bits(const U8* p, U8* codes) {
     for (int i = 0; i < 32; i++) codes[i] |= ((bits >> i) & 1) << 4;
 }
 
-// The code `middle` stands for zero.
-void about(Block& out, float scale, float middle) {
-    out.scale = scale;
-    out.least = -middle * scale;
-}
-void both(Block& out, int group, int small) {
-    out.scales[group] = out.minima[group] = static_cast<std::int8_t>(small);
-}
-
 void q4_0(const U8* p, Block& out) {
     low_then_high(p + 2, out.codes);
-    about(out, half_at(p), 8);
+    out.scale = half_at(p);
 }
 void q4_1(const U8* p, Block& out) {
     low_then_high(p + 4, out.codes);
@@ -74,7 +63,7 @@ void q4_1(const U8* p, Block& out) {
 void q5_0(const U8* p, Block& out) {
     low_then_high(p + 6, out.codes);
     add_fifth_bits(p + 2, out.codes);
-    about(out, half_at(p), 16);
+    out.scale = half_at(p);
 }
 void q5_1(const U8* p, Block& out) {
     low_then_high(p + 8, out.codes);
@@ -84,7 +73,7 @@ void q5_1(const U8* p, Block& out) {
 }
 void q8_0(const U8* p, Block& out) {
     for (int i = 0; i < 32; i++) out.codes[i] = p[2 + i] ^ 0x80;    // signed byte + 128
-    about(out, half_at(p), 128);
+    out.scale = half_at(p);
 }
 
 void q2_k(const U8* p, Block& out) {
@@ -102,7 +91,7 @@ void q2_k(const U8* p, Block& out) {
 
 void q3_k(const U8* p, Block& out) {
     const U8 *high = p, *low = p + 32, *packed = p + 96;
-    about(out, half_at(p + 108), 4);
+    out.scale = half_at(p + 108);
     for (int i = 0; i < 256; i++) {
         int half = i / 128, part = i % 128 / 32;
         int two = (low[32 * half + i % 32] >> (2 * part)) & 3;
@@ -111,7 +100,7 @@ void q3_k(const U8* p, Block& out) {
     for (int g = 0; g < 16; g++) {      // six bits: four in the first 8 bytes, two in the last 4
         int four = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4;
         int two = (packed[8 + g % 4] >> (2 * (g / 4))) & 3;
-        both(out, g, (four | two << 4) - 32);
+        out.scales[g] = static_cast<std::int8_t>((four | two << 4) - 32);
     }
 }
 
@@ -149,8 +138,8 @@ void q6_k(const U8* p, Block& out) {
         int two = (p[128 + 32 * half + j] >> (2 * part)) & 3;
         out.codes[i] = static_cast<U8>(four | two << 4);
     }
-    about(out, half_at(p + 208), 32);
-    for (int g = 0; g < 16; g++) both(out, g, static_cast<std::int8_t>(p[192 + g]));
+    out.scale = half_at(p + 208);
+    std::memcpy(out.scales, p + 192, 16);
 }
 
 // The 16 values of IQ4, and those of MXFP4 (e2m1) doubled; source: ggml's tables.
@@ -164,32 +153,32 @@ void by_value(U8* codes, const std::int8_t* values) {
 void iq4_nl(const U8* p, Block& out) {
     low_then_high(p + 2, out.codes);
     by_value(out.codes, iq4_values);
-    about(out, half_at(p), 128);
+    out.scale = half_at(p);
 }
 void iq4_xs(const U8* p, Block& out) {
-    about(out, half_at(p), 128);
+    out.scale = half_at(p);
     int high = p[2] | p[3] << 8;
     for (int g = 0; g < 8; g++) {
         low_then_high(p + 8 + 16 * g, out.codes + 32 * g);
         by_value(out.codes + 32 * g, iq4_values);
         int scale = ((p[4 + g / 2] >> (4 * (g % 2))) & 15) | ((high >> (2 * g)) & 3) << 4;
-        both(out, g, scale - 32);
+        out.scales[g] = static_cast<std::int8_t>(scale - 32);
     }
 }
 void mxfp4(const U8* p, Block& out) {
     low_then_high(p + 1, out.codes);
     by_value(out.codes, fp4_values);
-    about(out, std::ldexp(0.5f, p[0] - 127), 128);
+    out.scale = std::ldexp(0.5f, p[0] - 127);
 }
 
 constexpr Format formats[] = {
-    {"Q4_0", 32, 18, Code::u4, 32, q4_0},     {"Q4_1", 32, 20, Code::u4, 32, q4_1},
-    {"Q5_0", 32, 22, Code::u8, 32, q5_0},     {"Q5_1", 32, 24, Code::u8, 32, q5_1},
-    {"Q8_0", 32, 34, Code::u8, 32, q8_0},     {"Q2_K", 256, 84, Code::u4, 16, q2_k},
-    {"Q3_K", 256, 110, Code::u4, 16, q3_k},   {"Q4_K", 256, 144, Code::u4, 32, q4_k},
-    {"Q5_K", 256, 176, Code::u8, 32, q5_k},   {"Q6_K", 256, 210, Code::u8, 16, q6_k},
-    {"IQ4_NL", 32, 18, Code::u8, 32, iq4_nl}, {"IQ4_XS", 256, 136, Code::u8, 32, iq4_xs},
-    {"MXFP4", 32, 17, Code::u8, 32, mxfp4},
+    {"Q4_0", 32, 18, Code::q4_0, q4_0},     {"Q4_1", 32, 20, Code::q4_1, q4_1},
+    {"Q5_0", 32, 22, Code::q5_0, q5_0},     {"Q5_1", 32, 24, Code::q5_1, q5_1},
+    {"Q8_0", 32, 34, Code::q8_0, q8_0},     {"Q2_K", 256, 84, Code::q2_k, q2_k},
+    {"Q3_K", 256, 110, Code::q3_k, q3_k},   {"Q4_K", 256, 144, Code::q4_k, q4_k},
+    {"Q5_K", 256, 176, Code::q5_k, q5_k},   {"Q6_K", 256, 210, Code::q6_k, q6_k},
+    {"IQ4_NL", 32, 18, Code::q8_0, iq4_nl}, {"IQ4_XS", 256, 136, Code::iq4_xs, iq4_xs},
+    {"MXFP4", 32, 17, Code::q8_0, mxfp4},
 };
 
 const Format* find(const std::string& kind) {
@@ -207,43 +196,41 @@ void pack_dense_row(const U8* row, int columns, int size, int lane, U8* tile) {
         std::memcpy(tile + (static_cast<std::size_t>(c) * kLanes + lane) * size, row + static_cast<std::size_t>(c) * size, size);
 }
 
-// Where the parts of a group are in its tile: its codes; and its scales, which its minima follow.
+// Where a group's codes, its scales and the outer ones are in its tile.
 struct Place {
     std::size_t codes, scales, outer;
 };
 
-std::size_t code_bytes(const Matrix& m) { return static_cast<std::size_t>(m.group) * kLanes * (m.code == Code::u4 ? 4 : 8) / 8; }
-
-std::size_t tile_bytes(const Matrix& m) {
-    std::size_t groups = m.columns / m.group;
-    if (!m.nested) return groups * (code_bytes(m) + 4 * kLanes);
-    return groups * (code_bytes(m) + 2 * kLanes) + static_cast<std::size_t>(m.columns / kOuter) * 8 * kLanes;
+Place place(const Coding& c, int columns, int group) {
+    const int each = c.block_columns(columns) / c.group, within = group % each;
+    const std::size_t block = group / each * c.block_bytes(columns);
+    return {block + c.scales_end(columns) + within * c.code_bytes(), block + c.outer_bytes() + within * c.scale_bytes(), block};
 }
 
-Place place(const Matrix& m, int group) {
-    if (!m.nested) {
-        std::size_t at = group * (code_bytes(m) + 4 * kLanes);
-        return {at, at + code_bytes(m), 0};
-    }
-    const int inner = kOuter / m.group;
-    std::size_t outer = group / inner * (8 * kLanes + inner * (code_bytes(m) + 2 * kLanes));
-    std::size_t scales = outer + 8 * kLanes, codes = scales + 2 * kLanes * inner;
-    return {codes + group % inner * code_bytes(m), scales + 2 * kLanes * (group % inner), outer};
+// Where a code is in its group: the low bits, and those above them, of which a plane holds eight bits.
+struct Bits {
+    int low, low_shift, high, high_shift;
+};
+
+Bits bits(const Coding& c, int column, int lane) {
+    const int block = column / 4, place = lane * 4 + column % 4, whole = 4 * kLanes;
+    if (c.bits == 8) return {block * whole + place, 0, 0, 0};
+    return {block / 2 * whole + place, block % 2 * 4, c.group / 8 * whole + place, block * (c.bits - 4)};
 }
 
-void put_code(const Matrix& m, U8* group, int column, int lane, U8 code) {
-    int block = column / 4, place = lane * 4 + column % 4;
-    if (m.code == Code::u8)
-        group[block * 4 * kLanes + place] = code;
-    else
-        group[block / 2 * 4 * kLanes + place] |= block % 2 ? code << 4 : code;
+void put_code(const Coding& c, U8* group, int column, int lane, U8 code) {
+    const Bits at = bits(c, column, lane);
+    const int low = c.bits == 8 ? code : code & 15;
+    group[at.low] |= static_cast<U8>(low << at.low_shift);
+    if (c.bits == 5 || c.bits == 6) group[at.high] |= static_cast<U8>(code >> 4 << at.high_shift);
 }
 
-int code_at(const Matrix& m, const U8* group, int column, int lane) {
-    int block = column / 4, place = lane * 4 + column % 4;
-    if (m.code == Code::u8) return group[block * 4 * kLanes + place];
-    int pair = group[block / 2 * 4 * kLanes + place];
-    return block % 2 ? pair >> 4 : pair & 15;
+int code_at(const Coding& c, const U8* group, int column, int lane) {
+    const Bits at = bits(c, column, lane);
+    if (c.bits == 8) return group[at.low];
+    const int low = (group[at.low] >> at.low_shift) & 15;
+    if (c.bits == 4) return low;
+    return low | ((group[at.high] >> at.high_shift) & ((1 << (c.bits - 4)) - 1)) << 4;
 }
 
 bool put_half(float number, U8* at) {
@@ -253,44 +240,47 @@ bool put_half(float number, U8* at) {
 }
 
 // Whether the scales are what the block says.
-bool put_scales(const Matrix& m, const Block& block, int first, int count, int lane, U8* tile) {
-    if (!m.nested) {
-        U8* scales = tile + place(m, first).scales;
-        bool exact = put_half(block.scale, scales + 2 * lane);
-        return put_half(block.least, scales + 2 * kLanes + 2 * lane) && exact;
+bool put_scales(const Coding& c, int columns, const Block& block, int first, int lane, U8* tile) {
+    if (!c.nested) {
+        U8* scales = tile + place(c, columns, first).scales + 2 * lane;
+        bool exact = put_half(block.scale, scales);
+        return (c.middle || put_half(block.least, scales + 2 * kLanes)) && exact;
     }
-    U8* outer = tile + place(m, first).outer;
-    std::memcpy(outer + 4 * lane, &block.scale, 4);
-    std::memcpy(outer + 4 * kLanes + 4 * lane, &block.least, 4);
-    for (int g = 0; g < count; g++) {
-        U8* small = tile + place(m, first + g).scales;
-        std::memcpy(small + lane, &block.scales[g], 1);
-        std::memcpy(small + kLanes + lane, &block.minima[g], 1);
+    U8* outer = tile + place(c, columns, first).outer + 4 * lane;
+    std::memcpy(outer, &block.scale, 4);
+    if (!c.middle) std::memcpy(outer + 4 * kLanes, &block.least, 4);
+    for (int g = 0; g < kOuter / c.group; g++) {
+        U8* small = tile + place(c, columns, first + g).scales + lane;
+        std::memcpy(small, &block.scales[g], 1);
+        if (!c.middle) std::memcpy(small + kLanes, &block.minima[g], 1);
     }
     return true;
 }
 
-std::pair<float, float> scales_at(const Matrix& m, const U8* tile, int group, int lane) {
-    const Place at = place(m, group);
-    const U8* scales = tile + at.scales;
-    if (!m.nested) return {half_at(scales + 2 * lane), half_at(scales + 2 * kLanes + 2 * lane)};
-    float scale, least;
-    std::memcpy(&scale, tile + at.outer + 4 * lane, 4);
-    std::memcpy(&least, tile + at.outer + 4 * kLanes + 4 * lane, 4);
-    return {scale * static_cast<std::int8_t>(scales[lane]), least * static_cast<std::int8_t>(scales[kLanes + lane])};
+// A group's scale and minimum.
+std::pair<double, double> scales_at(const Coding& c, int columns, const U8* tile, int group, int lane) {
+    const Place at = place(c, columns, group);
+    auto one = [&](int part) -> double {
+        if (!c.nested) return half_at(tile + at.scales + 2 * (part * kLanes + lane));
+        float outer;
+        std::memcpy(&outer, tile + at.outer + 4 * (part * kLanes + lane), 4);
+        return static_cast<double>(outer) * static_cast<std::int8_t>(tile[at.scales + part * kLanes + lane]);
+    };
+    const double scale = one(0);
+    return {scale, c.middle ? -c.middle * scale : one(1)};
 }
 
 bool pack_coded_row(const Format& f, const U8* row, const Matrix& m, int lane, U8* tile) {
+    const Coding c = coding(f.code);
     Block block;
     bool exact = true;
     for (int b = 0; b < m.columns / f.size; b++, row += f.bytes) {
         f.read(row, block);
         for (int i = 0; i < f.size; i++) {
-            int column = b * f.size + i;
-            put_code(m, tile + place(m, column / f.group).codes, column % f.group, lane, block.codes[i]);
+            const int column = b * f.size + i;
+            put_code(c, tile + place(c, m.columns, column / c.group).codes, column % c.group, lane, block.codes[i]);
         }
-        const int groups = f.size / f.group;
-        exact &= put_scales(m, block, b * groups, groups, lane, tile);
+        exact &= put_scales(c, m.columns, block, b * f.size / c.group, lane, tile);
     }
     return exact;
 }
@@ -316,8 +306,8 @@ Packed::Packed(const std::string& kind, const U8* data, std::size_t stride, int 
     const Format* f = find(kind);
     int size = dense_bytes(kind);
     Code code = f ? f->code : size == 4 ? Code::f32 : kind == "F16" ? Code::f16 : Code::bf16;
-    matrix_ = {code, rows, columns, f ? f->group : 1, f && f->nested(), 0, nullptr};
-    matrix_.tile_bytes = f ? tile_bytes(matrix_) : static_cast<std::size_t>(columns) * kLanes * size;
+    const std::size_t tile_bytes = f ? coding(code).tile_bytes(columns) : static_cast<std::size_t>(columns) * kLanes * size;
+    matrix_ = {code, rows, columns, tile_bytes, nullptr};
     const std::int64_t tiles = (static_cast<std::int64_t>(rows) + kLanes - 1) / kLanes;
     bytes_ = matrix_.tile_bytes * tiles;
     constexpr std::size_t beyond = 8192;    // the kernels prefetch past the end
@@ -340,18 +330,18 @@ Packed::Packed(const std::string& kind, const U8* data, std::size_t stride, int 
 
 // In double, where nothing is rounded but the result.
 void coded_row(const Matrix& m, const U8* tile, int lane, float* out) {
-    for (int g = 0; g < m.columns / m.group; g++) {
-        auto [scale, least] = scales_at(m, tile, g, lane);
-        const U8* codes = tile + place(m, g).codes;
-        for (int i = 0; i < m.group; i++)
-            *out++ = static_cast<float>(code_at(m, codes, i, lane) * static_cast<double>(scale) + static_cast<double>(least));
+    const Coding c = coding(m.code);
+    for (int g = 0; g < m.columns / c.group; g++) {
+        auto [scale, least] = scales_at(c, m.columns, tile, g, lane);
+        const U8* codes = tile + place(c, m.columns, g).codes;
+        for (int i = 0; i < c.group; i++) *out++ = static_cast<float>(code_at(c, codes, i, lane) * scale + least);
     }
 }
 
 void Packed::row(int row, float* out) const {
     const U8* tile = matrix_.data + matrix_.tile_bytes * (row / kLanes);
     int lane = row % kLanes;
-    if (matrix_.code >= Code::u4) return coded_row(matrix_, tile, lane, out);
+    if (coded(matrix_.code)) return coded_row(matrix_, tile, lane, out);
     for (int c = 0; c < matrix_.columns; c++) {
         std::size_t at = static_cast<std::size_t>(c) * kLanes + lane;
         switch (matrix_.code) {

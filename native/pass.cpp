@@ -162,10 +162,7 @@ Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {
     const Op& op = ops_[group.ops.front()];
     const std::size_t rows = rows_of(op.out >= 0 ? op.out : op.a, batch);
     switch (op.kind) {
-        case Kind::linear: {
-            const std::size_t tiles = tiles_of(*op.matrix);
-            return {rows ? tiles : 0, op.matrix->matrix().tile_bytes * work_of(rows)};
-        }
+        case Kind::linear: return matrix_extent(*op.matrix, rows);
         case Kind::attend: return {items_.size(), item_bytes_ * work_of(kQueries)};
         case Kind::experts: return mixture_extent(op, group.stage, rows);
         default: return {rows, group.bytes};

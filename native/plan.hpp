@@ -36,8 +36,6 @@ const char* kind_name(Kind kind);
 
 constexpr int kMaxChosen = 64;      // experts for a row
 
-inline int tiles_of(const Packed& m) { return (m.matrix().rows + kLanes - 1) / kLanes; }
-
 // How often a weight's bytes count, where so many rows meet it: four are met while it is read.
 inline std::size_t work_of(std::size_t rows) { return (rows + 3) / 4; }
 
@@ -81,7 +79,7 @@ public:
     }
     int quantised(int of) {
         (void)buffers_.at(of);      // throws where there is none
-        sixteens_.push_back({of, {}, {}, {}});
+        sixteens_.push_back({of, {}, {}});
         return static_cast<int>(sixteens_.size()) - 1;
     }
     // Throws where the operation does not fit its buffers or the layout.
@@ -113,11 +111,10 @@ private:
     struct Sixteen {
         int of;                             // the buffer whose rows these are
         std::vector<std::uint8_t> bytes;
-        std::vector<float> scales, sums;
+        std::vector<RowGroup> groups;
         void fit(std::size_t numbers) {
             bytes.resize(std::max(bytes.size(), 2 * numbers));
-            scales.resize(std::max(scales.size(), numbers / kGroup));
-            sums.resize(std::max(sums.size(), numbers / (kGroup / 2)));
+            groups.resize(std::max(groups.size(), numbers / kGroup));
         }
     };
     // Operations of one phase whose work is cut alike: several on the same rows, or one of another
@@ -148,6 +145,8 @@ private:
     Extent extent(const Group& group, const Batch& batch) const;
     void run_units(const Op& op, const Batch& batch, Stage stage, int first, int last);
     // operations.cpp
+    int units_of(const Packed& matrix) const;
+    Extent matrix_extent(const Packed& matrix, std::size_t rows) const;
     void run_linear(const Op& op, int rows, int first, int last);
     void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int row0,
                 int row1, float* out, int out_width, int first, int last) const;
@@ -166,7 +165,7 @@ private:
     void run_mixture(const Op& op, Stage stage, int rows, int first, int last);
     void choose_experts(const Op& op, int rows);
     void order_by_expert(int experts, int all);
-    template <class Do> void each_expert(int tiles, int first, int last, Do work) const;
+    template <class Do> void each_expert(int units, int first, int last, Do work) const;
     void gather_rows(const Op& op, int first, int last);
     void widen(const Op& op, int first, int last);
     void activate_rows(const Op& op, int first, int last);

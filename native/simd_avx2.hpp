@@ -6,6 +6,8 @@
 
 namespace pellucid::avx2 {
 
+constexpr int kRows = 4, kTiles = 1, kFewSums = 2;    // of a matrix product, whose sums are in registers together
+
 struct F {
     __m256 a, b;
     static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -90,10 +92,13 @@ inline F where_at_least(F x, F y, F u, F v) {
 struct I {
     __m256i a, b;
     static I zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+    static I all(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
     F to_float() const { return {_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)}; }
 };
 inline I operator+(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
-inline I times256(I x) { return {_mm256_slli_epi32(x.a, 8), _mm256_slli_epi32(x.b, 8)}; }
+inline I operator-(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
+template <int by>
+inline I shifted(I x) { return {_mm256_slli_epi32(x.a, by), _mm256_slli_epi32(x.b, by)}; }
 
 struct B {
     __m256i a, b;
@@ -110,7 +115,17 @@ struct B {
         return {_mm256_and_si256(_mm256_srli_epi16(a, 4), mask), _mm256_and_si256(_mm256_srli_epi16(b, 4), mask)};
     }
 };
-inline __m256i fours(__m256i codes, __m256i x) {     // codes to 15: two products fit 16 bits
+template <int at, int count>
+inline B with_above(B four, B plane) {
+    auto half = [](__m256i low, __m256i above) {
+        constexpr int by = at - 4;
+        if constexpr (by > 0) above = _mm256_srli_epi16(above, by);
+        if constexpr (by < 0) above = _mm256_slli_epi16(above, -by);
+        return _mm256_or_si256(low, _mm256_and_si256(above, _mm256_set1_epi8(((1 << count) - 1) << 4)));
+    };
+    return {half(four.a, plane.a), half(four.b, plane.b)};
+}
+inline __m256i fours(__m256i codes, __m256i x) {     // codes to 63: two products fit 16 bits
     return _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), _mm256_set1_epi16(1));
 }
 template <int bits>
@@ -118,7 +133,7 @@ inline I dot(I sums, B codes, const std::uint8_t* four) {
     std::int32_t broadcast;
     __builtin_memcpy(&broadcast, four, 4);
     __m256i x = _mm256_set1_epi32(broadcast);
-    if (bits == 4)
+    if (bits < 8)
         return {_mm256_add_epi32(sums.a, fours(codes.a, x)), _mm256_add_epi32(sums.b, fours(codes.b, x))};
     B low = codes.low(), high = codes.high();       // code = 16 * high + low
     auto both = [x](__m256i l, __m256i h) {
@@ -127,24 +142,23 @@ inline I dot(I sums, B codes, const std::uint8_t* four) {
     return {_mm256_add_epi32(sums.a, both(low.a, high.a)), _mm256_add_epi32(sums.b, both(low.b, high.b))};
 }
 
-inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, float* sum_a, float* sum_b) {
+inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, std::int32_t* sums) {
     alignas(32) std::int32_t v[32];
     auto* p = reinterpret_cast<__m256i*>(v);
     _mm256_store_si256(p, _mm256_cvtps_epi32(x.a));
     _mm256_store_si256(p + 1, _mm256_cvtps_epi32(x.b));
     _mm256_store_si256(p + 2, _mm256_cvtps_epi32(y.a));
     _mm256_store_si256(p + 3, _mm256_cvtps_epi32(y.b));
-    std::int32_t totals[2] = {0, 0};
+    sums[0] = sums[1] = 0;
     for (int i = 0; i < 32; i++) {
-        totals[i / 16] += v[i];
+        sums[i / 16] += v[i];
         std::int32_t h = (v[i] + 128) >> 8;
         high[i] = static_cast<std::uint8_t>(h);
         low[i] = static_cast<std::uint8_t>(v[i] - h * 256);
     }
-    *sum_a = static_cast<float>(totals[0]);
-    *sum_b = static_cast<float>(totals[1]);
 }
 
+inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace pellucid::avx2

@@ -6,6 +6,8 @@
 
 namespace pellucid::avx512 {
 
+constexpr int kRows = 8, kTiles = 2, kFewSums = 8;    // of a matrix product, whose sums are in registers together
+
 struct F {
     __m512 v;
     static F zero() { return {_mm512_setzero_ps()}; }
@@ -56,10 +58,13 @@ inline F where_at_least(F a, F b, F x, F y) {
 struct I {      // 16 sums of products
     __m512i v;
     static I zero() { return {_mm512_setzero_si512()}; }
+    static I all(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
     F to_float() const { return {_mm512_cvtepi32_ps(v)}; }
 };
 inline I operator+(I a, I b) { return {_mm512_add_epi32(a.v, b.v)}; }
-inline I times256(I a) { return {_mm512_slli_epi32(a.v, 8)}; }
+inline I operator-(I a, I b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+template <int by>
+inline I shifted(I a) { return {_mm512_slli_epi32(a.v, by)}; }
 
 struct B {      // 16 rows of 4 codes
     __m512i v;
@@ -67,6 +72,16 @@ struct B {      // 16 rows of 4 codes
     B low() const { return {_mm512_and_si512(v, _mm512_set1_epi8(15))}; }
     B high() const { return {_mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15))}; }
 };
+// Codes of four bits, with `count` more of each byte of a plane, from bit `at` on, above them.
+template <int at, int count>
+inline B with_above(B four, B plane) {
+    constexpr int by = at - 4;
+    __m512i moved = plane.v;
+    if constexpr (by > 0) moved = _mm512_srli_epi16(plane.v, by);
+    if constexpr (by < 0) moved = _mm512_slli_epi16(plane.v, -by);
+    const __m512i mask = _mm512_set1_epi8(((1 << count) - 1) << 4);
+    return {_mm512_ternarylogic_epi32(four.v, moved, mask, 0xf8)};      // four | (moved & mask)
+}
 // Adds, for each row, its four codes times four signed bytes.
 template <int bits>
 inline I dot(I sums, B codes, const std::uint8_t* four) {
@@ -76,10 +91,10 @@ inline I dot(I sums, B codes, const std::uint8_t* four) {
 }
 
 // Two vectors of 16 numbers -> 32 high bytes, 32 low bytes; the sums of each 16.
-inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, float* sum_a, float* sum_b) {
+inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, std::int32_t* sums) {
     __m512i x = _mm512_cvtps_epi32(a.v), y = _mm512_cvtps_epi32(b.v);
-    *sum_a = static_cast<float>(_mm512_reduce_add_epi32(x));
-    *sum_b = static_cast<float>(_mm512_reduce_add_epi32(y));
+    sums[0] = _mm512_reduce_add_epi32(x);
+    sums[1] = _mm512_reduce_add_epi32(y);
     __m512i half = _mm512_set1_epi32(128);
     __m512i hx = _mm512_srai_epi32(_mm512_add_epi32(x, half), 8);
     __m512i hy = _mm512_srai_epi32(_mm512_add_epi32(y, half), 8);
@@ -92,6 +107,7 @@ inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, float* 
     put(low + 16, _mm512_sub_epi32(y, _mm512_slli_epi32(hy, 8)));
 }
 
+inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace pellucid::avx512

@@ -1,6 +1,8 @@
 // Sixteen numbers at once, as four quarters: NEON of every 64-bit ARM. Included by a file for each of
 // its two sets, which differ in `four_products` alone, inside that one's own namespace.
 
+constexpr int kRows = 4, kTiles = 1, kFewSums = 2;    // of a matrix product, whose sums are in registers together
+
 template <class Q>
 struct Quarters {
     Q a, b, c, d;
@@ -99,7 +101,7 @@ inline int32x4_t four_products(int32x4_t sums, int8x16_t codes, int8x16_t x) {
     return vdotq_s32(sums, codes, x);
 #else
     int16x8_t low = vmull_s8(vget_low_s8(codes), vget_low_s8(x)), high = vmull_high_s8(codes, x);
-    if (bits == 4) return vpadalq_s16(sums, vpaddq_s16(low, high));     // two products fit 16 bits
+    if (bits < 8) return vpadalq_s16(sums, vpaddq_s16(low, high));     // two products fit 16 bits
     return vaddq_s32(sums, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
 #endif
 }
@@ -108,10 +110,11 @@ inline int32x4_t four_products(int32x4_t sums, int8x16_t codes, int8x16_t x) {
 // `less`, alike in all lanes, is what the sums lack: -128 times the numbers.
 struct I : Quarters<int32x4_t> {
     int32x4_t less;
-    static I zero() {
-        int32x4_t q = vdupq_n_s32(0);
-        return {{q, q, q, q}, q};
+    static I all(std::int32_t x) {
+        int32x4_t q = vdupq_n_s32(x);
+        return {{q, q, q, q}, vdupq_n_s32(0)};
     }
+    static I zero() { return all(0); }
     F to_float() const {
         auto real = [this](int32x4_t v) { return vcvtq_f32_s32(vsubq_s32(v, less)); };
         return {{real(a), real(b), real(c), real(d)}};
@@ -120,9 +123,13 @@ struct I : Quarters<int32x4_t> {
 inline I operator+(I x, I y) {
     return {each_quarter(x, y, [](auto u, auto v) { return vaddq_s32(u, v); }), vaddq_s32(x.less, y.less)};
 }
-inline I times256(I x) {
-    return {{vshlq_n_s32(x.a, 8), vshlq_n_s32(x.b, 8), vshlq_n_s32(x.c, 8), vshlq_n_s32(x.d, 8)},
-            vshlq_n_s32(x.less, 8)};
+inline I operator-(I x, I y) {
+    return {each_quarter(x, y, [](auto u, auto v) { return vsubq_s32(u, v); }), vsubq_s32(x.less, y.less)};
+}
+template <int by>
+inline I shifted(I x) {
+    return {{vshlq_n_s32(x.a, by), vshlq_n_s32(x.b, by), vshlq_n_s32(x.c, by), vshlq_n_s32(x.d, by)},
+            vshlq_n_s32(x.less, by)};
 }
 
 struct B : Quarters<uint8x16_t> {
@@ -135,6 +142,15 @@ struct B : Quarters<uint8x16_t> {
     }
     B high() const { return {{vshrq_n_u8(a, 4), vshrq_n_u8(b, 4), vshrq_n_u8(c, 4), vshrq_n_u8(d, 4)}}; }
 };
+template <int at, int count>
+inline B with_above(B four, B plane) {
+    return {each_quarter(four, plane, [](uint8x16_t low, uint8x16_t above) {
+        constexpr int by = at - 4;
+        if constexpr (by > 0) above = vshrq_n_u8(above, by);
+        if constexpr (by < 0) above = vshlq_n_u8(above, -by);
+        return vorrq_u8(low, vandq_u8(above, vdupq_n_u8(((1 << count) - 1) << 4)));
+    })};
+}
 template <int bits>
 inline I dot(I sums, B codes, const std::uint8_t* four) {
     std::int32_t broadcast;
@@ -148,7 +164,7 @@ inline I dot(I sums, B codes, const std::uint8_t* four) {
     return {{add(sums.a, codes.a), add(sums.b, codes.b), add(sums.c, codes.c), add(sums.d, codes.d)}, less};
 }
 
-inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, float* sum_x, float* sum_y) {
+inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, std::int32_t* sums) {
     auto eight = [](float32x4_t u, float32x4_t v) {     // all fit 16 bits
         return vcombine_s16(vmovn_s32(vcvtnq_s32_f32(u)), vmovn_s32(vcvtnq_s32_f32(v)));
     };
@@ -157,8 +173,9 @@ inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, float* 
         vst1_u8(high + 8 * i, vreinterpret_u8_s8(vrshrn_n_s16(all[i], 8)));     // (v + 128) >> 8
         vst1_u8(low + 8 * i, vmovn_u16(vreinterpretq_u16_s16(all[i])));
     }
-    *sum_x = static_cast<float>(vaddlvq_s16(all[0]) + vaddlvq_s16(all[1]));
-    *sum_y = static_cast<float>(vaddlvq_s16(all[2]) + vaddlvq_s16(all[3]));
+    sums[0] = vaddlvq_s16(all[0]) + vaddlvq_s16(all[1]);
+    sums[1] = vaddlvq_s16(all[2]) + vaddlvq_s16(all[3]);
 }
 
+inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }

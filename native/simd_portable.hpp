@@ -6,6 +6,8 @@
 
 namespace pellucid::portable {
 
+constexpr int kRows = 4, kTiles = 1, kFewSums = 0;    // of a matrix product, whose sums are in registers together
+
 inline float from_half(std::uint16_t h) {
     std::uint32_t sign = (h & 0x8000u) << 16, exponent = (h >> 10) & 31, fraction = h & 0x3ff, bits;
     if (exponent == 31) {
@@ -124,7 +126,12 @@ inline F where_at_least(F a, F b, F x, F y) {
 
 struct I {
     std::int32_t v[16];
-    static I zero() { return {}; }
+    static I all(std::int32_t x) {
+        I r;
+        for (std::int32_t& e : r.v) e = x;
+        return r;
+    }
+    static I zero() { return all(0); }
     F to_float() const {
         F r;
         for (int i = 0; i < 16; i++) r.v[i] = static_cast<float>(v[i]);
@@ -135,8 +142,13 @@ inline I operator+(I a, I b) {
     for (int i = 0; i < 16; i++) a.v[i] += b.v[i];
     return a;
 }
-inline I times256(I a) {
-    for (std::int32_t& e : a.v) e *= 256;
+inline I operator-(I a, I b) {
+    for (int i = 0; i < 16; i++) a.v[i] -= b.v[i];
+    return a;
+}
+template <int by>
+inline I shifted(I a) {
+    for (std::int32_t& e : a.v) e *= 1 << by;
     return a;
 }
 
@@ -158,6 +170,12 @@ struct B {
         return r;
     }
 };
+// Codes of four bits, with `count` more of each byte of a plane, from bit `at` on, above them.
+template <int at, int count>
+inline B with_above(B four, const B& plane) {
+    for (int i = 0; i < 64; i++) four.v[i] |= ((plane.v[i] >> at) & ((1 << count) - 1)) << 4;
+    return four;
+}
 template <int bits>
 inline I dot(I sums, const B& codes, const std::uint8_t* four) {
     for (int i = 0; i < 16; i++)
@@ -165,19 +183,18 @@ inline I dot(I sums, const B& codes, const std::uint8_t* four) {
     return sums;
 }
 
-inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, float* sum_a, float* sum_b) {
-    std::int32_t totals[2] = {0, 0};
+inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, std::int32_t* sums) {
+    sums[0] = sums[1] = 0;
     for (int i = 0; i < 32; i++) {
         auto x = static_cast<std::int32_t>(std::nearbyint(i < 16 ? a.v[i] : b.v[i - 16]));
-        totals[i / 16] += x;
+        sums[i / 16] += x;
         std::int32_t h = (x + 128) >> 8;
         high[i] = static_cast<std::uint8_t>(h);
         low[i] = static_cast<std::uint8_t>(x - h * 256);
     }
-    *sum_a = static_cast<float>(totals[0]);
-    *sum_b = static_cast<float>(totals[1]);
 }
 
+inline void prefetch_to_write(const void*) {}
 inline void prefetch(const void*) {}
 
 }  // namespace pellucid::portable

@@ -238,6 +238,19 @@ def test_lines_go_from_a_token_to_all_that_its_heads_look_at(
     assert opened.violations() == []
 
 
+def test_weights_too_small_for_a_line_are_counted_all_the_same(
+    browser: Browser, tmp_path: Path
+) -> None:
+    shown = view(300, (1, 2, 2, 8), "head", attention_scale=0.01)
+    opened = drawn(browser, shown, tmp_path)
+    assert len(opened.state()["links"]) < 30, "nearly all of 600 weights are below 0.005"
+    mean = (shown.pattern(0, 0)[-1] + shown.pattern(0, 1)[-1]) / 2
+    listed = opened.page.locator(".strongest tbody tr").all_inner_texts()
+    expected = [(int(at), 100 * float(mean[at])) for at in np.argsort(-mean)[:8]]
+    read = [(int(row.split()[0]), float(row.split()[2])) for row in listed]
+    np.testing.assert_allclose(read, expected, atol=0.0051)
+
+
 def test_a_head_can_be_alone_and_the_first_token_left_out(browser: Browser, tmp_path: Path) -> None:
     opened = drawn(browser, view(12, (1, 4, 4, 8), "head"), tmp_path)
     opened.page.get_by_label("Head 2").dblclick()

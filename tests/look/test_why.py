@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from pellucid.errors import ParameterError
 from pellucid.look.looking import Look, open_trace
+from pellucid.look.page import page as page_of
 from pellucid.look.view import plain
 
 from ..trace.induction import ANSWER, HEADS, IDS, INDUCTION_HEAD, LAYERS, TEXT, VALUE_POSITION
@@ -125,3 +127,19 @@ def test_the_drawing_is_read_back(
     opened.page.locator("tr[tabindex='0']").press("ArrowDown")
     assert opened.state()["picked"] == writers[1]["name"]
     assert (opened.errors, opened.violations()) == ([], [])
+
+
+def test_more_writers_go_on_where_the_list_ended(
+    induced: Look, browser: Browser, tmp_path: Path
+) -> None:
+    figure = induced.why("i").figure()
+    (first, *_), count = figure.data["writers"], 47
+    writers = [{**first, "added": 1 / (n + 1)} for n in range(count)]
+    many = replace(figure, data={**figure.data, "writers": writers})
+    opened = browser.open(page_of("Many", [many]), tmp_path / "page.html")
+    for shown in (20, 40):
+        more = opened.page.get_by_role("button", name=f"{min(20, count - shown)} more")
+        more.click()
+        focused = "[...document.querySelectorAll('tbody tr')].indexOf(document.activeElement)"
+        assert opened.page.evaluate(focused) == shown
+    assert opened.page.locator(".writers tbody tr").count() == count

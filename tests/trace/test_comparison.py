@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pellucid.model.changes import scale
 from pellucid.model.probe import Edit
 from pellucid.trace.alignment import aligned
-from pellucid.trace.comparison import Comparison, compare
+from pellucid.trace.comparison import Comparison, compare, divergence
 from pellucid.trace.readings import Subject
 from pellucid.trace.trace import Trace
 
@@ -51,6 +53,30 @@ def test_each_row_is_in_one_pair_and_in_order(left: list[int], right: list[int])
 
 def test_equal_tokens_stand_side_by_side_and_what_is_between_them() -> None:
     assert aligned(LEFT, RIGHT) == PAIRS
+
+
+def common(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+    """The longest common subsequence, by its recursion."""
+    lengths = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i, a in enumerate(left):
+        for j, b in enumerate(right):
+            best = max(lengths[i][j + 1], lengths[i + 1][j])
+            lengths[i + 1][j + 1] = lengths[i][j] + 1 if a == b else best
+    return lengths[-1][-1]
+
+
+@given(left=st.tuples(*[st.integers(0, 3)] * 12), right=st.lists(st.integers(0, 3), max_size=20))
+def test_no_alignment_pairs_more_equal_tokens(left: tuple[int, ...], right: list[int]) -> None:
+    pairs = aligned(left, right)
+    equal = sum(left[i] == right[j] for i, j in pairs if min(i, j) >= 0)
+    assert equal >= common(left, tuple(right))
+    assert [i for i, _ in pairs if i >= 0] == list(range(len(left)))
+    assert [j for _, j in pairs if j >= 0] == list(range(len(right)))
+
+
+def test_long_texts_that_repeat_themselves_are_aligned_too() -> None:
+    pairs = aligned([1, 2] * 2048, [2, 2, 1] * 1365)  # difflib would take minutes
+    assert sum(min(pair) >= 0 for pair in pairs) > 2048
 
 
 def oracle(made: Tiny, ids: list[int]) -> Any:
@@ -125,3 +151,13 @@ def test_vocabularies_that_differ_are_aligned_by_what_tokens_say(tiny: Made) -> 
     assert told.pairs.tolist() == [[i, i] for i in range(len(LEFT))]
     assert np.isnan(told.divergence).all()
     assert told.right.bytes_of(int(told.top_ids[0, 1])).startswith(b"<")
+
+
+def test_a_divergence_of_billionths_is_exact() -> None:
+    random = np.random.default_rng(0)
+    left = (3 * random.normal(size=49152)).astype(np.float32)
+    right = left + random.normal(size=left.shape).astype(np.float32) * np.float32(1e-4)
+    ours, theirs = log_softmax(left), log_softmax(right)
+    truth = (np.exp(ours) * (ours - theirs)).sum() / np.log(2)
+    assert 0 < truth < 1e-7
+    assert divergence(left, right) == pytest.approx(truth, rel=1e-3)

@@ -9,8 +9,9 @@ import { button, status } from "./controls.ts";
 import { h } from "./dom.ts";
 import { Heatmap } from "./heatmap.ts";
 import { shareLegend } from "./legend.ts";
+import { percent } from "./numbers.ts";
 import { Pyramid } from "./pyramid.ts";
-import { percent, Strongest, strongest } from "./strongest.ts";
+import { Strongest, strongest } from "./strongest.ts";
 import { Tooltip } from "./tooltip.ts";
 
 const LEFT = 112, TOP = 84; // pixels for the tokens beside the matrix

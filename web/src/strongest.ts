@@ -1,6 +1,7 @@
 /** A table of what a token looks at most: the figure's numbers, for who cannot see its ink. */
 
 import { h } from "./dom.ts";
+import { percent } from "./numbers.ts";
 
 const LISTED = 8;
 
@@ -25,9 +26,4 @@ export class Strongest {
 export function strongest(weights: Float32Array): number[] {
   const order = [...weights.keys()].filter((at) => weights[at]! > 0);
   return order.sort((a, b) => weights[b]! - weights[a]!);
-}
-
-/** A share as look/numbers.py writes it. */
-export function percent(share: number): string {
-  return share > 0 && share < 0.00005 ? "< 0.01 %" : `${(100 * share).toFixed(2)} %`;
 }

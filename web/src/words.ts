@@ -1,15 +1,11 @@
 /** Tokens by number: what several distributions name, each written once. A figure adds words.css. */
 
 import { h } from "./dom.ts";
+import { percent } from "./numbers.ts";
 
 export interface Likely {
   readonly word: string;
   readonly share: number;
-}
-
-/** `12.35 %`, as look/numbers.py writes it. */
-export function percent(share: number): string {
-  return share > 0 && share < 0.00005 ? "< 0.01 %" : `${(100 * share).toFixed(2)} %`;
 }
 
 /** A table of likely tokens with bars; `mark` is the word that is told apart. */

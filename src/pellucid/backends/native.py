@@ -27,7 +27,7 @@ _PACKED = {"q8": "Q8_0", "q4": "Q4_1"}
 _CACHE_DTYPES = ("float16", "float32")
 _MOST_THREADS = 1024
 _VARIANTS = 8  # watched plans that are kept: one takes 60 ms to make, and its buffers take memory
-ROWS_AT_ONCE = 256  # of a long prompt: bounds the buffers, and other sequences wait no longer
+ROWS_AT_ONCE = 128  # of a long prompt: bounds the buffers, and other sequences wait no longer
 
 
 class Native:
@@ -115,7 +115,7 @@ class Native:
         return made
 
     def runner(self, config: ModelConfig, weights: Weights) -> PlanRunner:
-        """Record the forward once; then each run is one call, or one for every 256 rows."""
+        """Record the forward once; then each run is one call, or one for every 128 rows."""
         return PlanRunner(self, config, weights)
 
 

@@ -35,6 +35,8 @@ def look(
     with it. A TEXT of - is read from standard input.
     """
     arguments = asked(wanted, options)
+    if page:
+        _check_folder(page)
     found = _looked(text, options)
     _show(found, wanted, arguments, page, as_json)
 
@@ -62,6 +64,8 @@ def trace(
     opens it. A TEXT of - is read from standard input.
     """
     arguments = asked(wanted, options)
+    for file in filter(None, (output, page)):
+        _check_folder(file)
     found = _looked(text, options, watch)
     for _ in _made(found, wanted, arguments):
         pass  # the trace holds what it needs now
@@ -184,6 +188,12 @@ def _made(
         with noticed(f"computing {name} ..."):
             view = getattr(found, name)(**given)
         yield name, view
+
+
+def _check_folder(file: Path) -> None:
+    """Refuse, before anything takes time, a file that could not be written."""
+    if not file.parent.is_dir():
+        raise PellucidError(f"{str(file)!r} cannot be written: no such directory")
 
 
 @contextmanager

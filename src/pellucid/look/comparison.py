@@ -192,7 +192,7 @@ class ComparisonView(View):
         worst = int(np.nanargmax(told.divergence))
         most = float(told.divergence[worst])
         if not most:
-            yield "They say the same, to the last bit."
+            yield "They say the same: no next-token distribution differs."
             return
         yield (
             f"Divergence: bits by which the right's next token differs from the left's, over the"

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pellucid.choose.vocabulary import logsumexp
 from pellucid.errors import TextError
 from pellucid.model.config import ModelConfig
 from pellucid.model.sites import residual
 from pellucid.trace.alignment import aligned
 from pellucid.trace.readings import Subject
+from pellucid.trace.readings.direction import Doubles
 from pellucid.trace.readings.distribution import Ids, summary
 from pellucid.trace.record import passes
 from pellucid.trace.trace import Array, Trace
@@ -147,10 +147,17 @@ def divergence(left: Floats, right: Floats) -> float:
     >>> divergence(np.log(np.float32([0.5, 0.5])), np.log(np.float32([0.25, 0.75])))
     0.2075...
     """
-    ours, theirs = (row.astype(np.float64) - logsumexp(row) for row in (left, right))
+    ours, theirs = map(_log_softmax, (left, right))
     alive = ours > -np.inf
     each = np.exp(ours[alive]) * (ours[alive] - theirs[alive])
     return max(0.0, float(each.sum()) / math.log(2))
+
+
+def _log_softmax(row: Floats) -> Doubles:
+    """In float64: a sum of float32 numbers would hide that two runs differ by a millionth."""
+    x = row.astype(np.float64) - row.max()
+    normed: Doubles = x - np.log(np.exp(x).sum())
+    return normed
 
 
 def _distance(left: Floats, right: Floats) -> float:

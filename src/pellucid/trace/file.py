@@ -114,7 +114,10 @@ def open_trace(path: Path) -> Trace:
     Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of a later
     version.
     """
-    tensors, metadata = read_annotated(path)
+    try:
+        tensors, metadata = read_annotated(path)
+    except FormatError as error:
+        raise FormatError(path, error.place, f"{error.reason}; is it a trace?") from None
     if KEY not in metadata:
         raise FormatError(path, "", "is no trace: `pellucid trace` writes one")
     with _read(path):

@@ -81,12 +81,20 @@ void both(const char* what, std::size_t n, Function of, float tolerance = 0) {
 
 struct Rows {       // of activations, quantised; only the kernels that made the bytes need understand them
     Bytes bytes;
-    Floats scales, sums;
-    Rows(const Kernels& k, const Floats& x, int rows, int columns)
-        : bytes(2 * x.size()), scales(x.size() / kGroup), sums(x.size() / 16) {
+    std::vector<RowGroup> groups;
+    Rows(const Kernels& k, const Floats& x, int rows, int columns) : bytes(2 * x.size()), groups(x.size() / kGroup) {
         for (int r = 0; r < rows; r++)
-            k.quantise(x.data() + r * columns, columns, bytes.data() + 2 * r * columns,
-                       scales.data() + r * columns / kGroup, sums.data() + r * columns / 16);
+            k.quantise(x.data() + r * columns, columns, bytes.data() + 2 * r * columns, groups.data() + r * columns / kGroup);
+    }
+    Floats scales() const {
+        Floats all;
+        for (const RowGroup& g : groups) all.insert(all.end(), {g.scale, g.sum});
+        return all;
+    }
+    std::vector<std::int32_t> sums() const {
+        std::vector<std::int32_t> all;
+        for (const RowGroup& g : groups) all.insert(all.end(), {g.whole, g.halves[0], g.halves[1]});
+        return all;
     }
 };
 
@@ -94,8 +102,8 @@ void quantise() {
     int rows = whole(1, 3), columns = kGroup * whole(1, 9);
     Floats x = numbers(rows * columns, true);
     Rows a(*tried, x, rows, columns), b(plain, x, rows, columns);
-    same("quantise: scales", a.scales, b.scales);
-    same("quantise: sums", a.sums, b.sums);
+    same("quantise: scales", a.scales(), b.scales());
+    same("quantise: sums", a.sums(), b.sums());
 }
 
 void put_half(std::uint8_t* at, float x) {
@@ -104,34 +112,31 @@ void put_half(std::uint8_t* at, float x) {
     std::memcpy(at, &half, 2);
 }
 
-// A tile of codes, all of them the largest one time in four, laid out as kernels.hpp says.
-Bytes tile(const Matrix& m, int code_bits) {
-    Bytes data = whole(0, 3) ? bytes(m.tile_bytes) : Bytes(m.tile_bytes, 255);
-    const std::size_t outer = 8 * kLanes + 2 * kLanes * kOuter / m.group + kOuter * kLanes * code_bits / 8;
-    const std::size_t group = m.group * kLanes * code_bits / 8 + 4 * kLanes;
-    for (std::size_t at = 0; at < m.tile_bytes; at += m.nested ? outer : group)
-        for (int i = 0; i < 2 * kLanes; i++) {
+// A tile of codes, all of them the largest one time in four, with scales that are numbers.
+Bytes tile(const Coding& c, int columns) {
+    Bytes data = whole(0, 3) ? bytes(c.tile_bytes(columns)) : Bytes(c.tile_bytes(columns), 255);
+    for (std::size_t block = 0; block < data.size(); block += c.block_bytes(columns)) {
+        const std::size_t each = c.nested ? 4 : 2, end = c.nested ? c.outer_bytes() : c.scales_end(columns);
+        for (std::size_t at = block; at < block + end; at += each) {
             float x = real();
-            if (m.nested)
-                std::memcpy(&data[at + 4 * i], &x, 4);
+            if (c.nested)
+                std::memcpy(&data[at], &x, 4);
             else
-                put_half(&data[at + group - 4 * kLanes + 2 * i], x);
+                put_half(&data[at], x);
         }
+    }
     return data;
 }
 
 void linear_packed() {
-    const bool nested = whole(0, 1), small = whole(0, 1);
-    const int code_bits = small ? 4 : 8, group = nested && whole(0, 1) ? 16 : 32;
-    const int columns = nested ? kOuter * whole(1, 2) : kGroup * whole(1, 9);
-    const int out = whole(1, 70), tiles = (out + kLanes - 1) / kLanes, rows = whole(1, 14);
-    const int outer = 8 * kLanes + 2 * kLanes * kOuter / group;
-    const std::size_t scale_bytes = nested ? columns / kOuter * outer : columns / group * 4 * kLanes;
-    const std::size_t size = columns * kLanes * code_bits / 8 + scale_bytes;
-    Matrix m{small ? Code::u4 : Code::u8, out, columns, group, nested, size, nullptr};
+    const Code code = static_cast<Code>(static_cast<int>(Code::q4_0) + whole(0, kCodings - 1));
+    const Coding c = coding(code);
+    const int columns = c.nested ? kOuter * whole(1, 2) : kGroup * whole(1, 9);
+    const int out = whole(1, 70), tiles = (out + kLanes - 1) / kLanes, rows = whole(1, 20);
+    Matrix m{code, out, columns, c.tile_bytes(columns), nullptr};
     Bytes data;
     for (int t = 0; t < tiles; t++) {
-        Bytes next = tile(m, code_bits);
+        Bytes next = tile(c, columns);
         data.insert(data.end(), next.begin(), next.end());
     }
     m.data = data.data();
@@ -142,7 +147,7 @@ void linear_packed() {
     const int row0 = whole(0, rows - 1), first = whole(0, tiles - 1);
     both("linear_packed", rows * (out + 3), [&](const Kernels& k, float* to) {
         Rows a(k, x, rows, columns);
-        Quantised q{a.bytes.data(), a.scales.data(), a.sums.data(), columns};
+        Quantised q{a.bytes.data(), a.groups.data(), columns};
         k.linear_packed(m, q, row0, rows, first, tiles, with, to, out + 3);
     });
 }
@@ -152,7 +157,7 @@ void linear_dense() {
     const int columns = whole(1, 80), out = whole(1, 100), tiles = (out + kLanes - 1) / kLanes, rows = whole(1, 9);
     const std::size_t each = code == Code::f32 ? 4 : 2;
     Bytes data = bytes(tiles * kLanes * columns * each);
-    Matrix m{code, out, columns, 0, false, columns * kLanes * each, data.data()};
+    Matrix m{code, out, columns, columns * kLanes * each, data.data()};
     Floats x = numbers(rows * (columns + 2), true), bias = numbers(out);
     const float* with = whole(0, 1) ? bias.data() : nullptr;
     both("linear_dense", rows * (out + 1), [&](const Kernels& k, float* to) {
@@ -164,7 +169,7 @@ void linear_dense() {
 void every_half() {
     Halves all(1 << 16);
     for (std::size_t i = 0; i < all.size(); i++) all[i] = static_cast<std::uint16_t>(i);
-    Matrix m{Code::f16, 1 << 16, 1, 0, false, 2 * kLanes, reinterpret_cast<const std::uint8_t*>(all.data())};
+    Matrix m{Code::f16, 1 << 16, 1, 2 * kLanes, reinterpret_cast<const std::uint8_t*>(all.data())};
     const float one = 1;
     Floats wide(all.size()), near;
     plain.linear_dense(m, &one, 1, 0, 1, 0, m.rows / kLanes, nullptr, wide.data(), m.rows);

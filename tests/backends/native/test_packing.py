@@ -50,16 +50,13 @@ def test_nested_scales_are_exact_at_the_ends_of_float16(one: Any, name: str, sca
     np.testing.assert_array_equal(unpacked(packed(one, tensor)), tensor.float32())
 
 
-@pytest.mark.parametrize(("name", "scale"), [
-    ("Q4_0", 9000.0), ("Q5_0", 5000.0), ("Q8_0", 600.0), ("IQ4_NL", 600.0)])  # fmt: skip
-def test_a_scale_whose_minimum_is_beyond_float16_is_kept_in_float32(
-    one: Any, name: str, scale: float
-) -> None:
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"])
+@pytest.mark.parametrize("scale", [6e-8, -6e-8, 65504.0, 0.0])
+def test_scales_are_exact_at_the_ends_of_float16(one: Any, name: str, scale: float) -> None:
     tensor = random_matrix(name, 4, 20, 64)
-    tensor.data[17, :2] = np.array([scale], "<f2").view(np.uint8)
-    assert packed(one, tensor) is None
-    _, exact = Native(1).weight(tensor), tensor.float32()
-    np.testing.assert_array_equal(unpacked(Native(1).weight(tensor)), exact)
+    for at in tensor.kind.scales or ():
+        tensor.data[17, at : at + 2] = np.array([scale], "<f2").view(np.uint8)
+    np.testing.assert_array_equal(unpacked(packed(one, tensor)), tensor.float32())
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 60, 103, 140, 200, 252])
@@ -69,10 +66,18 @@ def test_mxfp4_scales_of_any_size_are_exact(exponent: int) -> None:
     np.testing.assert_array_equal(unpacked(Native(1).weight(tensor)), tensor.float32())
 
 
-def test_small_scales_of_float16_survive_packing(one: Any) -> None:
-    tensor = random_matrix("Q8_0", 6, 16, 64)
-    tensor.data[:, :2] = np.array([6e-8], "<f2").view(np.uint8)
-    np.testing.assert_array_equal(unpacked(packed(one, tensor)), tensor.float32())
+def test_a_scale_beyond_float16_is_kept_in_float32(one: Any) -> None:
+    tensor = random_matrix("MXFP4", 6, 16, 64)
+    tensor.data[3, 0] = 200
+    assert packed(one, tensor) is None
+    np.testing.assert_array_equal(unpacked(Native(1).weight(tensor)), tensor.float32())
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_packed_matrix_takes_hardly_more_room_than_the_file(one: Any, name: str) -> None:
+    tensor = random_matrix(name, 7, 64, 1024)
+    widened = {"IQ4_NL": 8 / 4, "IQ4_XS": 8 / 4, "MXFP4": 8 / 4, "Q2_K": 4 / 2, "Q3_K": 4 / 3}
+    assert packed(one, tensor).bytes <= 1.06 * widened.get(name, 1) * tensor.data.nbytes
 
 
 def test_kinds_the_kernels_do_not_know_become_float32() -> None:

@@ -7,7 +7,7 @@ import { status } from "../controls.ts";
 import { h } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
 import { type Cell, GridView } from "../grid.ts";
-import { percent } from "../words.ts";
+import { percent, signed } from "../numbers.ts";
 
 const SHOWN = 40; // layers at once
 const LISTED = 10;
@@ -83,7 +83,7 @@ class AblationView {
     const change = this.change(row, layer), { logprob, logits, heads } = this.data;
     const logit = logits.values[layer * (heads + 1) + row]!;
     return `Without ${this.part(row)} of layer ${layer}: probability ${percent(Math.exp(logprob + change))} ` +
-      `instead of ${percent(Math.exp(logprob))}, its logit changes by ${logit < 0 ? "−" : "+"}${Math.abs(logit).toFixed(2)}`;
+      `instead of ${percent(Math.exp(logprob))}, its logit changes by ${signed(logit, 2)}`;
   }
 
   private leading(): string[] {

@@ -6,12 +6,13 @@ import { density, distinct } from "../colour.ts";
 import { check, slider, status, toolbar } from "../controls.ts";
 import { h, svg } from "../dom.ts";
 import { type Figure } from "../figure.ts";
-import { percent, Strongest, strongest } from "../strongest.ts";
+import { percent } from "../numbers.ts";
+import { Strongest, strongest } from "../strongest.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
 
 const LINE = 22; // pixels from one token to the next
 const GAP = 420; // between the columns
-const LEAST = 0.005; // a weight that would be drawn too thin to see
+const LEAST = 0.005; // a weight whose line would be too thin to see, and whose tint too faint
 
 interface Link {
   readonly head: number; // as the data lists it
@@ -125,10 +126,13 @@ class HeadView {
 
   private show(): void {
     const { row } = this;
-    this.links = [...this.chosen].sort((a, b) => a - b).flatMap((head) => this.of(head, row));
-    this.lines.replaceChildren(...this.links.map((link) => this.line(link)));
     const taken = new Float32Array(this.attention.rows);
-    for (const { to, weight } of this.links) taken[to]! += weight / this.chosen.size;
+    this.links = [...this.chosen].sort((a, b) => a - b).flatMap((head) => {
+      const pattern = this.pattern(head, row);
+      pattern.forEach((weight, to) => (taken[to]! += weight / this.chosen.size));
+      return linksOf(head, row, pattern);
+    });
+    this.lines.replaceChildren(...this.links.map((link) => this.line(link)));
     this.tint(taken);
     this.list.show(row, taken);
     const [most] = strongest(taken);
@@ -142,15 +146,15 @@ class HeadView {
   /** Most tokens are looked at neither before nor after: a long text has thousands of them. */
   private tint(taken: Float32Array): void {
     for (const at of this.tinted) this.right[at]!.style.removeProperty("--taken");
-    this.tinted = strongest(taken);
+    this.tinted = strongest(taken).filter((at) => taken[at]! >= LEAST);
     for (const at of this.tinted) this.right[at]!.style.setProperty("--taken", `${density(taken[at]!)}`);
   }
 
-  private of(head: number, row: number): Link[] {
+  private pattern(head: number, row: number): Float32Array {
     const pattern = new Float32Array(this.attention.rows);
     this.attention.pattern(this.layer, head, row, pattern);
-    const links = Array.from(pattern, (weight, to) => ({ head, from: row, to, weight }));
-    return links.filter(({ to, weight }) => weight >= LEAST && (this.first || to > 0));
+    if (!this.first) pattern[0] = 0;
+    return pattern;
   }
 
   private line({ head, from, to, weight }: Link): SVGElement {
@@ -160,7 +164,11 @@ class HeadView {
       stroke: distinct(head), "stroke-width": 1 + 5 * weight, "stroke-opacity": Math.sqrt(weight), fill: "none",
     });
   }
+}
 
+/** What is worth a line: many a weight would be too thin to see. */
+function linksOf(head: number, from: number, pattern: Float32Array): Link[] {
+  return Array.from(pattern, (weight, to) => ({ head, from, to, weight })).filter(({ weight }) => weight >= LEAST);
 }
 
 /** The figure `attention-head`. */

@@ -6,7 +6,8 @@ import { isDark, onTheme, signedColour } from "../colour.ts";
 import { choice, slider, status, toolbar } from "../controls.ts";
 import { h } from "../dom.ts";
 import { type Figure } from "../figure.ts";
-import { percent, strongest } from "../strongest.ts";
+import { percent, signed } from "../numbers.ts";
+import { strongest } from "../strongest.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
 import { Tooltip } from "../tooltip.ts";
 
@@ -96,7 +97,7 @@ class NeuronView {
     if (!best) return;
     const product = products[0]!;
     const order = [...product.keys()].sort((a, b) => Math.abs(product[b]!) - Math.abs(product[a]!)).slice(0, 4);
-    const named = order.map((d) => `${d} (${signed(product[d]!)})`).join(", ");
+    const named = order.map((d) => `${d} (${signed(product[d]!, 2)})`).join(", ");
     this.say(`${tokens[this.tokens.at]} looks most at ${best.at} ${tokens[best.at]}: score ${best.score.toFixed(2)}, `
       + `most of it from the dimensions ${named}.`);
   }
@@ -105,7 +106,7 @@ class NeuronView {
     const canvas = h("canvas", { width: WIDTH, height: HEIGHT, "aria-hidden": "true" });
     canvas.addEventListener("pointermove", (event) => {
       const d = Math.min(Math.floor((event.offsetX / canvas.clientWidth) * values.length), values.length - 1);
-      this.tooltip.show(`dimension ${d}: ${what} ${signed(values[d]!)}`, event.clientX, event.clientY);
+      this.tooltip.show(`dimension ${d}: ${what} ${signed(values[d]!, 2)}`, event.clientX, event.clientY);
     });
     canvas.addEventListener("pointerleave", () => this.tooltip.hide());
     this.strips.push({ canvas, values, most });
@@ -125,10 +126,6 @@ class NeuronView {
 
 function largest(all: readonly Float32Array[]): number {
   return Math.max(0, ...all.map((values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 }
 
 /** The figure `attention-neuron`. */

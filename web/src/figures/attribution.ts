@@ -5,6 +5,7 @@ import { isDark, onTheme, signedColour } from "../colour.ts";
 import { choice, status, toolbar } from "../controls.ts";
 import { h } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
+import { signed } from "../numbers.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
 
 export interface AttributionData {
@@ -35,7 +36,7 @@ function measure(name: string, tensor: Tensor | undefined): Measure[] {
 }
 
 const share = ({ values, most }: Measure, i: number): number => (Number.isNaN(values[i]!) ? 0 : values[i]! / most);
-const signed = (x: number): string => (Number.isNaN(x) ? "not tried" : `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(3)}`);
+const told = (x: number): string => (Number.isNaN(x) ? "not tried" : signed(x, 3));
 
 class AttributionView {
   private readonly measures: readonly Measure[];
@@ -87,7 +88,7 @@ class AttributionView {
 
   private row(token: string, i: number): HTMLElement {
     const cells = this.measures.flatMap((each) => [
-      h("td", { class: "n" }, signed(each.values[i]!)),
+      h("td", { class: "n" }, told(each.values[i]!)),
       h("td", { class: "diverging" }, h("span", { "aria-hidden": "true" }, this.bar(share(each, i)))),
     ]);
     return h("tr", {}, h("td", { class: "n" }, `${i}`), h("td", {}, h("bdi", {}, token)), ...cells);
@@ -113,8 +114,8 @@ class AttributionView {
   }
 
   private tell(at: number): void {
-    const told = this.measures.map((each) => `${each.name} ${signed(each.values[at]!)}`);
-    this.say(`${at} ${this.data.tokens[at]}: ${told.join(", ")}`);
+    const each = this.measures.map(({ name, values }) => `${name} ${told(values[at]!)}`);
+    this.say(`${at} ${this.data.tokens[at]}: ${each.join(", ")}`);
   }
 }
 

@@ -5,6 +5,7 @@ import { isDark, onTheme, signedColour } from "../colour.ts";
 import { status } from "../controls.ts";
 import { h, svg } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
+import { percent } from "../numbers.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
 
 export interface ComparisonData {
@@ -123,7 +124,7 @@ class ComparisonView {
       ["would say next", (side) => h("bdi", {}, next[side]![at]!)],
       ["with a probability of", (side) => {
         const share = shares.values[2 * at + side]!;
-        return Number.isNaN(share) ? "" : `${(100 * share).toFixed(2)} %`;
+        return Number.isNaN(share) ? "" : percent(share);
       }],
     ];
     const bits = this.data.divergence.values[at]!;

@@ -4,6 +4,7 @@ import style from "./ledger.css";
 import { distinct } from "../colour.ts";
 import { h, svg } from "../dom.ts";
 import { type Figure } from "../figure.ts";
+import { percent } from "../numbers.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
 
 interface Candidate {
@@ -38,11 +39,10 @@ const SIDE = 170; // for names and numbers
 const WIDTH = 1000;
 const APART = 17; // of names, so that they can be read
 
-const percent = (share: number): string => (share > 0 && share < 0.00005 ? "< 0.01 %" : `${(100 * share).toFixed(2)} %`);
 const height = (share: number): number => TOP + (HEIGHT - TOP) * (1 - Math.sqrt(share));
 
 /** Places of names beside their points: in order, and none on another. */
-export function spread(wanted: readonly number[]): number[] {
+function spread(wanted: readonly number[]): number[] {
   const order = [...wanted.keys()].sort((a, b) => wanted[a]! - wanted[b]!), placed = [...wanted];
   order.forEach((i, n) => {
     if (n) placed[i] = Math.max(placed[i]!, placed[order[n - 1]!]! + APART);

@@ -8,9 +8,10 @@ import { choice, slider, status, toolbar } from "../controls.ts";
 import { h } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
 import { type Cell, GridView } from "../grid.ts";
+import { percent } from "../numbers.ts";
 import { shareTint } from "../tint.ts";
 import { Tooltip } from "../tooltip.ts";
-import { type Likely, likelyTable, percent } from "../words.ts";
+import { type Likely, likelyTable } from "../words.ts";
 
 const SHOWN = 14; // columns of a laptop's width
 

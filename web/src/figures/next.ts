@@ -5,8 +5,8 @@ import style from "./next.css";
 import { slider, status, toolbar } from "../controls.ts";
 import { h } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
+import { percent } from "../numbers.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
-import { percent } from "../words.ts";
 
 const TOP_P = Array.from({ length: 20 }, (_, i) => (i + 1) / 20);
 

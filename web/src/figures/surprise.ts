@@ -6,9 +6,10 @@ import { isDark, onTheme } from "../colour.ts";
 import { h } from "../dom.ts";
 import { status } from "../controls.ts";
 import { type Figure, type Tensor } from "../figure.ts";
+import { percent } from "../numbers.ts";
 import { signedTint } from "../tint.ts";
 import { tokenList, type TokenList } from "../tokens.ts";
-import { type Likely, likelyTable, percent } from "../words.ts";
+import { type Likely, likelyTable } from "../words.ts";
 
 const MOST_BITS = 16; // as deep as it gets: one in 65,536
 

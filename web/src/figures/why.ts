@@ -5,8 +5,8 @@ import { isDark, onTheme } from "../colour.ts";
 import { status } from "../controls.ts";
 import { h, svg } from "../dom.ts";
 import { type Figure, type Tensor } from "../figure.ts";
+import { percent, signed } from "../numbers.ts";
 import { signedTint } from "../tint.ts";
-import { percent } from "../words.ts";
 
 const SHOWN = 20;
 const WIDTH = 420, HEIGHT = 190; // of the line
@@ -91,16 +91,17 @@ class WhyView {
   }
 
   private more(): void {
-    this.count = Math.min(this.count + SHOWN, this.data.writers.length);
+    const shown = this.count;
+    this.count = Math.min(shown + SHOWN, this.data.writers.length);
     this.draw();
-    this.rows[this.count - SHOWN]?.focus();
+    this.rows[shown]!.focus();
   }
 
   private row({ layer, kind, head, added, logit, prob }: Writer, i: number): HTMLElement {
     const part = head === null ? kind : `${kind} ${head}`, share = (50 * Math.abs(added)) / this.most;
     const bar = h("span", { class: added < 0 ? "less" : "more",
                             style: `width:${share.toFixed(2)}%;${added < 0 ? "right" : "left"}:50%` });
-    const cells = [`${layer ?? ""}`, part, signed(added), bar, logit === null ? "" : logit.toFixed(2),
+    const cells = [`${layer ?? ""}`, part, signed(added, 3), bar, logit === null ? "" : logit.toFixed(2),
                    prob === null ? "" : percent(prob)];
     return h("tr", { tabindex: i === this.at ? 0 : -1, "aria-selected": `${i === this.at}` },
       ...cells.map((cell, n) => h("td", { class: n === 3 ? "signed" : n === 1 ? null : "n" }, cell)));
@@ -141,13 +142,13 @@ class WhyView {
   private taken({ layer, head, added }: Writer, sources: readonly number[]): Node[] {
     const most = Math.max(...sources.map(Math.abs), 1e-9), dark = isDark(this.host);
     const pieces = this.data.tokens.map((token, i) => {
-      const made = h("bdi", { title: `${i}: ${signed(sources[i]!)}` }, token);
+      const made = h("bdi", { title: `${i}: ${signed(sources[i]!, 3)}` }, token);
       made.style.background = signedTint(sources[i]! / most, dark);
       return made;
     });
     const order = [...sources.keys()].sort((a, b) => Math.abs(sources[b]!) - Math.abs(sources[a]!)).slice(0, 3);
-    const named = order.map((i) => `${i} ${this.data.tokens[i]} ${signed(sources[i]!)}`);
-    return [h("p", {}, `Head ${head} of layer ${layer} took its ${signed(added)} from: ${named.join(", ")}`),
+    const named = order.map((i) => `${i} ${this.data.tokens[i]} ${signed(sources[i]!, 3)}`);
+    return [h("p", {}, `Head ${head} of layer ${layer} took its ${signed(added, 3)} from: ${named.join(", ")}`),
             h("div", { class: "pieces", tabindex: 0, role: "group", "aria-label": "By token" }, ...pieces)];
   }
 
@@ -155,7 +156,7 @@ class WhyView {
     const then = logit === null || prob === null ? "not silenced here"
       : `silenced in this row, the logit goes from ${this.data.whole.toFixed(2)} to ${logit.toFixed(2)}` +
         ` and the probability from ${percent(this.data.prob)} to ${percent(prob)}`;
-    return `${name} adds ${signed(added)} of ${this.data.logit.toFixed(2)} — ${then}`;
+    return `${name} adds ${signed(added, 3)} of ${this.data.logit.toFixed(2)} — ${then}`;
   }
 
   /** The sum after each layer. */
@@ -177,10 +178,6 @@ class WhyView {
       text((x(0) + x(last)) / 2, HEIGHT - 10, "layers that have written", "middle"));
     return h("figure", {}, h("figcaption", {}, "The logit, summed layer by layer"), drawing);
   }
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
 }
 
 /** The figure `why`. */
