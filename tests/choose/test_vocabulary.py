@@ -213,6 +213,48 @@ def test_nan_shows_in_sums_and_is_never_selected(place: int) -> None:
     assert vocabulary.survey(scores).left == 4999
 
 
+@given(SOME, st.lists(st.integers(0, 10**6), max_size=40), st.sampled_from([0.7, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_what_is_lost_and_what_places_weigh_are_parts_of_the_softmax(
+    scores: Floats, change: list[int], by: float
+) -> None:
+    """Of what was changed, of a row that shares nothing, and of one that is divided."""
+    with np.errstate(over="ignore"):
+        scores = scores / np.float32(by)
+    if not np.isfinite(scores.max()):
+        return
+    before = vocabulary.survey(scores * np.float32(by)).divided(by)
+    scores = before.dense()
+    places = np.unique(np.array(change, np.int64) % len(scores))
+    gone = np.full(len(places), -np.inf, np.float32)
+    after = before.changed(places, gone)
+    probs = exact(scores, float(scores.max()))
+    wanted = pytest.approx(probs[places].sum() / probs.sum(), rel=2e-5, abs=1e-33)
+    assert after.lost_of(before) == wanted
+    assert vocabulary.survey(after.dense()).lost_of(before) == wanted
+    assert before.mass(places) == wanted
+    assert before.lost_of(before) == 0
+
+
+@given(SOME, st.floats(0.01, 0.99))
+@settings(max_examples=60, deadline=None)
+def test_a_nucleus_is_the_shortest_run_of_the_highest_that_weighs_enough(
+    scores: Floats, part: float
+) -> None:
+    if scores.max() == -np.inf:
+        return
+    falling = -np.sort(-scores)
+    probs = exact(falling, float(falling[0]))
+    run = np.cumsum(probs) / probs.sum()
+    edge = vocabulary.survey(scores).nucleus(part)
+    # The sums are of float32 numbers, so the run may end a little sooner or later.
+    first, last = (int(np.searchsorted(run, part + d)) for d in (-1e-5, 1e-5))
+    if edge is None:
+        assert last >= 4096
+    else:
+        assert falling[min(last, len(falling) - 1)] <= edge <= falling[first]
+
+
 @given(arrays(np.float32, st.integers(0, 40), elements=st.floats(width=32)))
 @settings(max_examples=60)
 def test_whatever_float32_holds_the_leading_are_the_highest(scores: Floats) -> None:
@@ -248,5 +290,7 @@ def test_a_place_that_is_none_is_refused(place: int) -> None:
         survey.at(places)
     with pytest.raises(IndexError):
         survey.changed(places, np.zeros(2, np.float32))
+    with pytest.raises(IndexError):
+        survey.mass(places)
     with pytest.raises((IndexError, TypeError)):
         survey.score(place)

@@ -62,7 +62,7 @@ class Running:
                 step = self._step(None)
                 continue
             over = self._take(step, events)
-            if all(answer.finish_reason for answer in self._answers):
+            if over and self._over:
                 return None
             step = self._step(over)
         if step is None:
@@ -88,9 +88,13 @@ class Running:
             self._tell(events, Shown(), 0)
 
     def _tell(self, events: list[Event], shown: Shown, line: int) -> None:
-        over = all(answer.finish_reason for answer in self._answers)
+        over = self._answers[line].finish_reason and self._over
         generation = self._generation() if over else None
         events.append(Event(self.index, shown.text, shown.token, generation, line=line))
+
+    @property
+    def _over(self) -> bool:
+        return all(answer.finish_reason for answer in self._answers)
 
     def _generation(self) -> Generation:
         first, *others = (self._of(*numbered) for numbered in enumerate(self._answers))

@@ -25,6 +25,8 @@ class StopStrings:
 
     def push(self, text: str) -> str:
         """What may be shown now that `text` has come; nothing more once a stop has been found."""
+        if not self._matchers:
+            return text
         if self.stopped:
             return ""
         for place, character in enumerate(text):

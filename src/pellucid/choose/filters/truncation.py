@@ -64,7 +64,9 @@ def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int 
     nearness -= np.float32(np.dot(each, nearness) / total)  # log(total) less the entropy
     np.negative(np.abs(nearness, out=nearness), out=nearness)
     edge = _edge(nearness, each, p * total)
-    return candidates.reaching(nearness, _at_least(min_keep, survey(nearness), edge))
+    if min_keep:
+        edge = _at_least(min_keep, survey(nearness), edge)
+    return candidates.reaching(nearness, edge)
 
 
 def _at_least(count: int, keys: Survey, edge: float) -> float:
