@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "arena.hpp"
 #include "kernels.hpp"
 #include "pool.hpp"
 #include "sequence.hpp"
@@ -18,6 +19,7 @@ const Kernels* kernels(const std::string& name);
 struct Engine {
     const Kernels* table;
     std::shared_ptr<Pool> pool;
+    std::shared_ptr<Arena> arena = std::make_shared<Arena>();
     Count pages = std::make_shared<std::atomic<long>>(0);
     Engine(int threads, const std::string& isa);
 };

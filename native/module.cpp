@@ -40,7 +40,7 @@ Holder pack(Engine& e, const std::string& kind, Bytes data, int rows, int column
     if (rows && (data.stride(1) != 1 || data.stride(0) < 0)) throw std::invalid_argument("rows must be contiguous");
     nb::gil_scoped_release free;
     auto turn = e.pool->turn();
-    auto packed = std::make_shared<Packed>(kind, data.data(), data.stride(0), rows, columns, *e.pool);
+    auto packed = std::make_shared<Packed>(kind, data.data(), data.stride(0), rows, columns, *e.pool, *e.arena);
     return packed->exact() ? packed : nullptr;
 }
 

@@ -298,10 +298,8 @@ std::size_t row_bytes(const std::string& kind, int columns) {
     return f ? static_cast<std::size_t>(columns / f->size) * f->bytes : static_cast<std::size_t>(columns) * dense_bytes(kind);
 }
 
-void Packed::Free::operator()(U8* p) const { ::operator delete(p, std::align_val_t(64)); }
-
 Packed::Packed(const std::string& kind, const U8* data, std::size_t stride, int rows, int columns,
-               Pool& pool) {
+               Pool& pool, Arena& arena) {
     if (!can_pack(kind, columns)) throw std::invalid_argument("cannot pack " + kind);
     const Format* f = find(kind);
     int size = dense_bytes(kind);
@@ -311,7 +309,7 @@ Packed::Packed(const std::string& kind, const U8* data, std::size_t stride, int 
     const std::int64_t tiles = (static_cast<std::int64_t>(rows) + kLanes - 1) / kLanes;
     bytes_ = matrix_.tile_bytes * tiles;
     constexpr std::size_t beyond = 8192;    // the kernels prefetch past the end
-    memory_.reset(static_cast<U8*>(::operator new(bytes_ + beyond, std::align_val_t(64))));
+    memory_ = arena.take(bytes_ + beyond);
     matrix_.data = memory_.get();
     pool.run([&](int t) {
         for (std::int64_t tile = tiles * t / pool.size(); tile < tiles * (t + 1) / pool.size(); tile++) {

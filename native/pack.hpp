@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "arena.hpp"
 #include "kernels.hpp"
 #include "pool.hpp"
 
@@ -13,9 +14,9 @@ namespace pellucid {
 class Packed {
 public:
     // `kind` is the tensor's kind ("F32", "Q4_K"); `data` its rows, `stride` bytes apart. The caller
-    // has its turn in the pool.
+    // has its turn in the pool, and so in the arena.
     Packed(const std::string& kind, const std::uint8_t* data, std::size_t stride, int rows,
-           int columns, Pool& pool);
+           int columns, Pool& pool, Arena& arena);
     const Matrix& matrix() const { return matrix_; }
     // Whether every number is the tensor's own; if not, a scale or minimum is beyond f16.
     bool exact() const { return exact_; }
@@ -24,13 +25,10 @@ public:
     void row(int row, float* out) const;
 
 private:
-    struct Free {
-        void operator()(std::uint8_t* p) const;
-    };
     Matrix matrix_;
     std::size_t bytes_;
     std::atomic<bool> exact_{true};
-    std::unique_ptr<std::uint8_t, Free> memory_;
+    std::shared_ptr<std::uint8_t> memory_;
 };
 
 bool can_pack(const std::string& kind, int columns);

@@ -11,6 +11,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from pellucid.look import looking
+from pellucid.weights.progress import human
+
 from .conftest import Run
 
 TEXT = "The man walked the cat"
@@ -72,6 +75,23 @@ def test_a_terminal_shows_the_tokens_and_what_there_is(traced: Path, run: Run) -
     assert "--view" in shown.err
 
 
+def test_the_help_tells_what_each_view_is(run: Run) -> None:
+    for command in ("look", "trace", "show"):
+        told = run(command, "--help").out
+        assert all(f"\n  {view} " in told for view in looking.views())
+
+
+def test_views_are_set_apart(run: Run) -> None:
+    one, other = (run("look", TEXT, "--view", view).out for view in ("surprise", "next"))
+    assert run("look", TEXT, "--view", "surprise", "--view", "next").out == f"{one}\n{other}"
+
+
+def test_what_was_written_is_told_with_its_size(tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "it.trace"
+    told = run("trace", TEXT, "-o", str(file)).err
+    assert told == f"written to {file} ({human(file.stat().st_size)})\n"
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
@@ -86,6 +106,7 @@ def test_a_terminal_shows_the_tokens_and_what_there_is(traced: Path, run: Run) -
         (["replay", "absent.trace"], 1, "absent.trace: cannot be read: No such file"),
         (["show", "smollm2", "--html", "x.html"], 2, "--html is for traces, and smollm2 is none"),
         (["look", TEXT, "--view", "nothing"], 2, "'nothing' is not one of"),
+        (["look", TEXT, "--view", "attention", "--layers", "30"], 2, "--layers: must be 0 to 29"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(

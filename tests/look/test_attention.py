@@ -108,6 +108,11 @@ def test_html_holds_the_pattern_of_a_short_text(look: Any) -> None:
     np.testing.assert_allclose(shares, expected, atol=0.0101)
 
 
+def test_one_layer_and_one_head_may_be_given_by_their_number(look: Any) -> None:
+    view = look.attention(layers=3, heads=1)
+    assert (view.layers, view.heads) == ((3,), (1,))
+
+
 def test_many_heads_are_a_table(look: Any, page: Any) -> None:
     (table,) = page(look.attention().html()).tables
     assert len(table) == 1 + 20

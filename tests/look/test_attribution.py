@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def test_only_the_leading_claims_are_tested(lm: LM) -> None:
     tested = np.flatnonzero(np.isfinite(view.effect))
     assert view.integrated is not None
     assert set(tested.tolist()) == set(np.argsort(-np.abs(view.integrated))[:2].tolist())
+    bars = re.findall(r'class="bar[^>]*><span style="width:([\d.]+)%', view.html())
+    assert {at for at, width in enumerate(bars) if float(width)} <= set(tested.tolist()), bars
 
 
 @pytest.mark.parametrize("by", ["zero", "hidden", "c"])

@@ -39,19 +39,20 @@ def test_it_leads_only_from_where_it_stays_ahead(induced: Look) -> None:
 
 
 def test_the_terminal_has_as_many_tokens_as_fit(induced: Look) -> None:
-    for width, columns in ((100, 8), (46, 4), (20, 1)):
+    for width, columns in ((100, 8), (47, 4), (20, 1)):
         lines = plain(induced.lens().terminal(), width).splitlines()
-        assert lines[0].split() == ["layer", *TEXT[-columns:]]
+        assert lines[0].split() == ["layers", *TEXT[-columns:]]
         assert all(len(line) <= width for line in lines)
         assert lines[1].split()[0] == "2", "the last layer is on top"
         assert lines[1].split()[-1] == "i"
-    assert "leads from after layer 2 of 2" in plain(induced.lens().terminal(), 100)
+        assert (f"The last {columns} of 8" in "\n".join(lines)) == (columns < 8)
+    assert "leads once 2 of 2 layers are done" in plain(induced.lens().terminal(), 100)
 
 
 def test_the_html_says_the_same(induced: Look, page: Any) -> None:
     read = page(induced.lens().html())
     head, first, *_ = read.tables[0]
-    assert head == ["layer", *TEXT]
+    assert head == ["layers", *TEXT]
     assert (first[0], first[-1]) == ("2", "i")
 
 

@@ -144,3 +144,9 @@ def test_why_is_asked_of_any_token() -> None:
         seen.why(2)
     with pytest.raises(ParameterError, match="ledger: 0 keeps nothing"):
         walk(ledger=0).sample().why()
+
+
+def test_an_id_that_no_token_has_says_nothing() -> None:
+    gap = Tokens.vocab_size - 1
+    assert Lexicon(Tokens()).bytes_of(gap - 1) == PIECES[-1]
+    assert [Lexicon(Tokens()).bytes_of(token) for token in (gap, gap + 1)] == [b"", b""]

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from pellucid.cli.options import json_option, load, print_json, ready, running, show, text_argument
-from pellucid.cli.sampling import Grouped, generation, sampling
-from pellucid.cli.seeing import FILE, VIEWS, asked, seeing, taken
+from pellucid.cli.sampling import generation, sampling
+from pellucid.cli.seeing import FILE, VIEWS, Seeing, asked, seeing, taken
 from pellucid.cli.stream import noticed, remark
 from pellucid.errors import ParameterError, PellucidError
 from pellucid.lm import LM
@@ -19,9 +19,10 @@ from pellucid.look.looking import Look, open_trace
 from pellucid.look.view import View
 from pellucid.trace.origin import Origin
 from pellucid.trace.trace import Trace
+from pellucid.weights.progress import human
 
 
-@click.command(cls=Grouped)
+@click.command(cls=Seeing)
 @text_argument
 @seeing
 @sampling
@@ -41,7 +42,7 @@ def look(
     _show(found, wanted, arguments, page, as_json)
 
 
-@click.command(cls=Grouped)
+@click.command(cls=Seeing)
 @text_argument
 @click.option("-o", "--output", type=FILE, metavar="FILE", required=True, help="Where to write.")
 @click.option(
@@ -71,6 +72,7 @@ def trace(
         pass  # the trace holds what it needs now
     with _written(output):
         found.save(output)
+    _tell_written(output)
     if page:
         _write_page(found, wanted, arguments, page)
     if as_json:
@@ -114,7 +116,7 @@ def compare(one: Path, other: Path, page: Path | None, as_json: bool) -> None:
     if page:
         with _written(page):
             view.save_html(page)
-        remark(f"written to {page}")
+        _tell_written(page)
     if as_json or not page:
         show(view, as_json)
 
@@ -166,7 +168,9 @@ def _show(
     if not wanted:
         show(found, as_json=False)
         remark(f"more is to be seen with --view: {', '.join(VIEWS)}")
-    for _, view in _made(found, wanted, arguments):
+    for number, (_, view) in enumerate(_made(found, wanted, arguments)):
+        if number:
+            click.echo()  # between two views
         show(view, as_json=False)
 
 
@@ -176,7 +180,12 @@ def _write_page(found: Look, wanted: Sequence[str], arguments: dict[str, Any], p
         text = found.page(views=made)
     with _written(page):
         page.write_text(text, "utf-8")
-    remark(f"written to {page}")
+    _tell_written(page)
+
+
+def _tell_written(file: Path) -> None:
+    """A page of a long text has more than a hundred megabytes: that is not kept quiet."""
+    remark(f"written to {file} ({human(file.stat().st_size)})")
 
 
 def _made(

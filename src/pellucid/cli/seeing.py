@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
 
-from pellucid.cli.sampling import Row
+from pellucid.cli.sampling import Grouped, Row
 from pellucid.cli.spelling import Spelling
 from pellucid.look import looking
 from pellucid.look.view import View
@@ -23,16 +23,30 @@ _HEADING = "What to see"
 _HELP = {
     "top": "so many of each",
     "layer": "this layer, from 0",
-    "layers": "such a layer, from 0",
+    "layers": "such a layer, from 0; may be given several times",
     "head": "this head, from 0",
-    "heads": "such a head, from 0",
+    "heads": "such a head, from 0; may be given several times",
     "figure": "of a page: head, model, matrix or neuron",
     "depth": "so many tokens of each way",
     "width": "so many branches of each token",
     "position": "the token at this place, from 0; -1 is the last",
     "token": "the token that may come next, by its text or id",
     "versus": "another token, to which it is compared",
+    "test": "check so many of the leading ones, by leaving each out",
+    "by": "what stands in for what is left out: zero or mean; for a token also hidden or another",
+    "of": "what is explained: logprob or logit",
+    "steps": "at most so many gradients",
+    "hold": "leave so many first tokens as they are, where idle attention rests",
 }
+
+
+class Seeing(Grouped):
+    """A command that shows views of a run: its help tells what each of them is."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Views"):
+            formatter.write_dl([(name, _summary(method)) for name, method in VIEWS.items()])
+        super().format_options(ctx, formatter)
 
 
 def seeing(command: Command) -> Command:
@@ -45,9 +59,10 @@ def seeing(command: Command) -> Command:
         )(command)  # fmt: skip
     for option in (
         click.option("--html", "page", type=FILE, metavar="FILE", cls=Row, heading=_HEADING,
-                     help="Write an interactive page there; of all views, unless --view is given."),
+                     help="Write an interactive page there, of the quick views or those given."),
         click.option("--view", "wanted", multiple=True, type=click.Choice(list(VIEWS)), cls=Row,
-                     heading=_HEADING, metavar="NAME", help=_names()),
+                     heading=_HEADING, metavar="NAME",
+                     help="One of the views above; may be given several times."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -108,11 +123,5 @@ def _token(text: str) -> int | str:
 _TOKEN = Spelling("TOKEN", _token)
 
 
-def _names() -> str:
-    told = "; ".join(f"{name}: {_summary(method)}" for name, method in VIEWS.items())
-    return f"{told}. May be given several times."
-
-
 def _summary(method: Callable[..., View]) -> str:
-    line = (method.__doc__ or "").strip().split("\n")[0].rstrip(".")
-    return line[:1].lower() + line[1:]
+    return (method.__doc__ or "").strip().split("\n")[0]

@@ -10,8 +10,7 @@ import click
 
 from pellucid.cli.look import show_trace
 from pellucid.cli.options import about_a_model, json_option, print_json
-from pellucid.cli.sampling import Grouped
-from pellucid.cli.seeing import asked, seeing
+from pellucid.cli.seeing import Seeing, asked, seeing
 from pellucid.cli.tables import pairs, table
 from pellucid.trace.file import is_trace
 from pellucid.weights.description import describe
@@ -19,7 +18,7 @@ from pellucid.weights.progress import human
 from pellucid.weights.references import parse, resolve
 
 
-@click.command(cls=Grouped)
+@click.command(cls=Seeing)
 @about_a_model("smollm2")
 @click.option("--tensors", is_flag=True, help="List every tensor of a model.")
 @seeing

@@ -75,23 +75,23 @@ class Kept(Protocol):
 class AttentionView(View):
     """The heads of some layers: what each token looks at, and how much.
 
-    `layers` and `heads` are numbers of them, all where None is given; `figure` is the one that is
-    drawn: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q and attn.k of
-    these layers. Raises ParameterError where it does not, for a layer or head that the model does
+    `layers` and `heads` are numbers of them, one or several, all where None is given; `figure` is
+    the one that is drawn: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q
+    and attn.k of these layers. Raises ParameterError where it does not, for a layer or head that the model does
     not have, and for attention that was changed behind its queries and keys.
     """
 
     def __init__(
         self,
         trace: Kept,
-        layers: Sequence[int] | None = None,
-        heads: Sequence[int] | None = None,
+        layers: int | Sequence[int] | None = None,
+        heads: int | Sequence[int] | None = None,
         figure: str | None = None,
     ) -> None:
         self.config = trace.config
         self.pieces = trace.pieces
-        self.layers = _numbers("layers", layers, self.config.layers)
-        self.heads = _numbers("heads", heads, self.config.heads)
+        self.layers = numbers("layers", layers, self.config.layers)
+        self.heads = numbers("heads", heads, self.config.heads)
         self._alone = len(self.layers) * len(self.heads) == 1
         self._asked = figure
         if figure is not None and figure not in _FIGURES:
@@ -232,13 +232,15 @@ class AttentionView(View):
         }
 
 
-def _numbers(what: str, chosen: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    if chosen is None or not len(chosen):
+def numbers(what: str, chosen: int | Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """The layers or heads that were chosen, or all. Raises ParameterError for what are none."""
+    several = (chosen,) if isinstance(chosen, int) else chosen
+    if several is None or not len(several):
         return tuple(range(count))
-    for number in chosen:
+    for number in several:
         if not 0 <= number < count:
             raise ParameterError(what, f"must be 0 to {count - 1} in this model, not {number}")
-    return tuple(sorted(set(chosen)))
+    return tuple(sorted(set(several)))
 
 
 def _refuse_changed(trace: Kept, layers: Sequence[int]) -> None:

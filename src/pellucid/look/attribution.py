@@ -153,15 +153,11 @@ class AttributionView(View):
         return sum(abs(self._share(at)) >= step for step in _STEPS)
 
     def _share(self, at: int) -> float:
-        """Of the largest, -1 to 1: what was measured, or what is claimed where nothing was."""
-        every = self.effect
-        if not np.isfinite(every[at]):
-            every = np.full(1, np.nan) if self.integrated is None else self.integrated
-            at = min(at, len(every) - 1)
-        if not np.isfinite(every[at]):
+        """What was measured of a token, of the largest, -1 to 1; 0 where it was not tried."""
+        if not np.isfinite(self.effect[at]):
             return 0.0
-        most = float(np.nanmax(np.abs(every))) or 1.0
-        return float(every[at]) / most
+        most = float(np.nanmax(np.abs(self.effect))) or 1.0
+        return float(self.effect[at]) / most
 
     def _rows(self, most: int) -> Iterator[tuple[int, list[str]]]:
         for at in range(min(self.position + 1, most)):

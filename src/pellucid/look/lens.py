@@ -94,7 +94,7 @@ class LensView(View):
 
     def html(self) -> str:
         columns = range(len(self.targets))[-_COLUMNS_IN_HTML:]
-        headings = ["#layer", *(visible(self._trace.pieces[i]) for i in columns)]
+        headings = ["#layers", *(visible(self._trace.pieces[i]) for i in columns)]
         rows = ([str(stage), *(self._tinted(stage, i) for i in columns)] for stage in self.stages())
         table = html.table(headings, rows, "What each layer would say after each token")
         notes = (html.element("p", note) for note in self._notes())
@@ -129,8 +129,8 @@ class LensView(View):
         choice = f"After the last token the model says {visible(self.piece(last))}"
         if at > self.layers:
             return [f"{choice}, which is not what it finds likeliest."]
-        when = "before the first layer" if not at else f"after layer {at} of {self.layers}"
-        return [f"{choice}; that leads from {when} on."]
+        when = "before the first layer" if not at else f"once {at} of {self.layers} layers are done"
+        return [f"{choice}; that leads {when}."]
 
     def figure(self) -> Figure:
         words = np.unique(np.concatenate([self.ids.ravel(), self.targets]))
@@ -169,16 +169,19 @@ class _Grid:
         from rich.table import Table
 
         view = self.view
-        room = max(1, (options.max_width - 6) // (_CELL + 1))
+        room = max(1, (options.max_width - 7) // (_CELL + 1))
         columns = range(len(view.targets))[-room:]
         made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style=terminal.QUIET)
-        made.add_column("layer", justify="right", no_wrap=True)
+        made.add_column("layers", justify="right", no_wrap=True)
         for i in columns:
             made.add_column(_cut(view.pieces[i]), no_wrap=True, min_width=_CELL, max_width=_CELL)
         for stage in view.stages():
             cells = (view.likeliest(stage, i) for i in columns)
             made.add_row(str(stage), *(_cell(view.piece(token), prob) for token, prob in cells))
         yield made
+        if len(columns) < len(view.targets):
+            shown = f"The last {len(columns)} of {len(view.targets):,} tokens."
+            yield terminal.words((shown, terminal.QUIET))
 
 
 def _cell(piece: bytes, prob: float) -> RenderableType:

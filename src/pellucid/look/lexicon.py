@@ -30,9 +30,10 @@ class Lexicon:
         self._tokenizer = tokenizer
 
     def bytes_of(self, token: int) -> bytes:
-        """A token's bytes; a model's output can have rows that no token has."""
-        known = token < self._tokenizer.vocab_size
-        return self._tokenizer.token_bytes(token) if known else b""
+        """A token's bytes; none for a row of a model's output that no token has."""
+        with suppress(TextError):
+            return self._tokenizer.token_bytes(token)
+        return b""
 
     def ids(self, token: object) -> list[int]:
         """The token that has this text or id; of a text that no token has, the tokens.
@@ -58,7 +59,6 @@ class Lexicon:
             return ids
         # Llama 2's tokenizer puts a space before each text, which one in the middle must not have
         for one in range(self._tokenizer.vocab_size):
-            with suppress(TextError):  # ids may have gaps
-                if self.bytes_of(one) == data:
-                    return [one]
+            if self.bytes_of(one) == data:
+                return [one]
         raise ParameterError("token", f"no tokens make just the text {shown(text)}")

@@ -14,7 +14,7 @@ from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
 from pellucid.look.ablation import AblationView
 from pellucid.look.analogy import AnalogyView
-from pellucid.look.attention import AttentionView
+from pellucid.look.attention import AttentionView, numbers
 from pellucid.look.attribution import AttributionView
 from pellucid.look.comparison import ComparisonView
 from pellucid.look.considered import considered
@@ -150,8 +150,8 @@ class Look(View):
     @_a_view
     def attention(
         self,
-        layers: Sequence[int] | None = None,
-        heads: Sequence[int] | None = None,
+        layers: int | Sequence[int] | None = None,
+        heads: int | Sequence[int] | None = None,
         *,
         figure: str | None = None,
     ) -> AttentionView:
@@ -159,8 +159,8 @@ class Look(View):
 
         `figure` is the one that is drawn: head, model, matrix or neuron.
         """
-        every = range(self.trace.config.layers)
-        self.watch(*(f"layers.{i}.attn.[qk]" for i in layers or every))
+        chosen = numbers("layers", layers, self.trace.config.layers)
+        self.watch(*(f"layers.{i}.attn.[qk]" for i in chosen))
         return AttentionView(self.trace, layers, heads, figure)
 
     @_a_view
@@ -195,7 +195,10 @@ class Look(View):
         versus: str | int | None = None,
         top: int = 20,
     ) -> NeuronsView:
-        """The neurons that push a token's logit most; arguments as in `why`."""
+        """The neurons that push a token's logit most.
+
+        Arguments as in `why`; `top` of them are listed.
+        """
         arguments = {**self._asked(token, position, versus), "top": top}
         return NeuronsView(self._read("neurons", **arguments), arguments)
 
@@ -248,7 +251,10 @@ class Look(View):
     def occlusion(
         self, token: str | int | None = None, position: int = -1, *, by: str = "mean"
     ) -> AttributionView:
-        """What becomes of a token without each of those before it; `by` as in `attribution`."""
+        """What becomes of a token without each of those before it.
+
+        `by` as in `attribution`.
+        """
         at = self._position(position)
         tested = {
             "token": self._token("token", token, at), "position": at, "by": self._instead(by, at)
@@ -405,7 +411,8 @@ class Look(View):
         trace = self.trace
         told = [left_out(len(self.ids) - _SHOWN)] if len(self.ids) > _SHOWN else []
         answer = len(trace.ids) - trace.prompt_length
-        counts = f"{trace.prompt_length} tokens" + (f" and {answer} of the answer" * bool(answer))
+        tokens = f"{trace.prompt_length} token{'s' * (trace.prompt_length != 1)}"
+        counts = tokens + (f" and {answer} of the answer" * bool(answer))
         told.append(f"{counts}, read by {trace.origin.name} ({trace.origin.backend}).")
         if trace.edits:
             told.append(f"Changed: {', '.join(map(_edit, trace.edits))}.")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pellucid.errors import TextError
 from pellucid.model.config import ModelConfig
 from pellucid.model.sites import residual
 from pellucid.trace.alignment import aligned
@@ -75,14 +73,8 @@ def same_vocabulary(left: tuple[Subject, Trace], right: tuple[Subject, Trace]) -
         return True
     size = first.config.vocab_size
     return size == second.config.vocab_size and all(
-        _bytes(one, token) == _bytes(other, token) for token in range(size)
+        one.bytes_of(token) == other.bytes_of(token) for token in range(size)
     )
-
-
-def _bytes(subject: Subject, token: int) -> bytes:
-    with suppress(TextError):  # ids may have gaps
-        return subject.bytes_of(token)
-    return b""
 
 
 def _stages(left: ModelConfig, right: ModelConfig) -> list[str]:

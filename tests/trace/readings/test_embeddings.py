@@ -93,6 +93,7 @@ def test_one_token_alone_lies_in_the_middle(run: tuple[Subject, Trace]) -> None:
         ("neighbours", {"k": 0}, "k"),
         ("neighbours", {"k": 120}, "k"),
         ("analogy", {"a": 5, "b": 120, "c": 7}, "b"),
+        ("analogy", {"a": 5, "b": 6, "c": 7, "k": 118}, "k"),  # of 120, three are left out
         ("map", {"k": -1}, "k"),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_neuron_adds_what_its_column_makes_of_it_in_transformers(
 def test_a_mixture_has_no_neurons_of_its_own_and_a_part_of_one_has_some(
     tiny: Callable[[str], Tiny],
 ) -> None:
-    given = {"token": TOKEN, "position": POSITION, "top": 50}
+    given = {"token": TOKEN, "position": POSITION, "top": 1000}  # more than there are
     made = tiny("qwen3 experts, some layers")
     told = read(run_of(made.open("reference"), made.checkpoint(), made.sequences[0]),
                 "neurons", **given)  # fmt: skip

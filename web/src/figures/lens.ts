@@ -55,7 +55,7 @@ class LensView {
     this.say = status(host);
     const layers = Array.from({ length: this.stages }, (_, i) => this.stages - 1 - i);
     this.grid = new GridView({
-      name: "What each layer would say after each token", corner: "layer",
+      name: "What each layer would say after each token", corner: "layers",
       rows: layers.map(String), columns: data.tokens, shown: SHOWN,
       cell: (row, column) => this.cell(layers[row]!, column),
       picked: (_, column) => {
@@ -106,21 +106,21 @@ class LensView {
     const share = this.mode ? held : first!.share;
     return {
       text: first!.word, colour: shareTint(share, isDark(this.host)),
-      label: `after layer ${layer}, token ${token}: ${first!.word} ${percent(first!.share)}`,
+      label: `after ${layer} layers, token ${token}: ${first!.word} ${percent(first!.share)}`,
     };
   }
 
   private hover(at: readonly [number, number] | null, event?: PointerEvent): void {
     if (!at || !event) return this.tooltip.hide();
     const named = this.likely(...at).map(({ word, share }) => `${word} ${percent(share)}`);
-    this.tooltip.show(`layer ${at[0]}, after ${this.data.tokens[at[1]]}: ${named.join(", ")}`, event.clientX, event.clientY);
+    this.tooltip.show(`${at[0]} layers, after ${this.data.tokens[at[1]]}: ${named.join(", ")}`, event.clientX, event.clientY);
   }
 
   private show(): void {
     const { layer, token } = this, { tokens, words, targets, logprobs, ranks } = this.data;
     const target = words[targets.values[token]!]!, place = this.place(layer, token);
     const what = token + 1 < tokens.length ? `${target}, which follows` : `${target}, the model's choice`;
-    const after = layer ? `After layer ${layer}` : "Before the first layer";
+    const after = layer ? `After ${layer} layers` : "Before the first layer";
     this.say(`${after}, at ${token} ${tokens[token]} — ${what}, has ${percent(Math.exp(logprobs.values[place]!))}, ` +
       `number ${ranks.values[place]} in line`);
     const caption = `${after}, after ${tokens[token]}`;

@@ -17,7 +17,7 @@ def sites(config: ModelConfig, a: int, b: int, c: int, k: int = 10) -> list[str]
     """None: only weights are read. Raises ParameterError."""
     for name, token in (("a", a), ("b", b), ("c", c)):
         Integer(0, config.vocab_size - 1).check(name, token)
-    checked(k, config)
+    checked(k, config, besides=3)
     return []
 
 

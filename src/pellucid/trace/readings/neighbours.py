@@ -30,6 +30,6 @@ def read(subject: Subject, trace: Trace, k: int = 10) -> dict[str, Array]:
     return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": cosines}
 
 
-def checked(k: int, config: ModelConfig) -> int:
-    """A number of neighbours that there are. Raises ParameterError."""
-    return Integer(1, min(_MOST, config.vocab_size - 1)).check("k", k)
+def checked(k: int, config: ModelConfig, besides: int = 1) -> int:
+    """A number of neighbours that there are, `besides` tokens left out. Raises ParameterError."""
+    return Integer(1, min(_MOST, config.vocab_size - besides)).check("k", k)

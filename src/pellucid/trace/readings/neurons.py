@@ -57,7 +57,8 @@ def read(
     added = np.full((config.layers, config.intermediate_size), np.nan)
     for i in _dense(config):
         added[i] = _added(matrices, direction, i, seen[f"layers.{i}.mlp.act"], config)
-    order = np.argsort(-np.abs(np.nan_to_num(added)), axis=None, kind="stable")[:top]
+    order = np.argsort(-np.abs(added), axis=None, kind="stable")[:top]  # NaN comes last
+    order = order[np.isfinite(added.ravel()[order])]  # there may be fewer
     chosen = np.stack(np.unravel_index(order, added.shape), axis=1)  # [top, 2]
     acts = np.array([seen[f"layers.{i}.mlp.act"][n] for i, n in chosen], np.float32)
     return {
