@@ -198,7 +198,7 @@ def test_patterns_select_part_by_part(tiny: Callable[[str], Tiny]) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["layers.9.resid_post", "*.*", "layers.*", "blocks.0.attn", "", "layers.0.attn.z"]
+    "pattern", ["layers.9.resid_post", "layers.*", "blocks.0.attn", "", "layers.0.attn.z"]
 )
 def test_a_site_that_there_is_none_of_is_refused(
     opened: Callable[[str], Model], pattern: str
