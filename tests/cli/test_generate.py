@@ -284,6 +284,12 @@ def test_a_long_wait_is_explained_on_a_terminal_and_wiped_away(
             pass
     assert said == ["reading it ...", "\r" + " " * 14 + "\r"]
     said.clear()
+    with stream.noticed("reading it ...") as tell:
+        while not said:
+            pass
+        tell(3, 1200)
+    assert said[1:] == ["\rreading it ... 3 of 1,200", "\r" + " " * 25 + "\r"]
+    said.clear()
     monkeypatch.setattr(stream, "_NOTICED_AFTER", 60.0)
     with stream.noticed("reading it ..."):
         pass

@@ -192,3 +192,19 @@ def test_what_makes_no_sense_is_refused(ask, said, lm):
 def test_a_model_is_no_trace(smollm2):
     with pytest.raises(FormatError):
         pellucid.open_trace(smollm2)
+
+
+def test_long_readings_tell_how_far_they_are(lm):
+    look = lm.look("The man walked")
+    told = []
+    look.progress = lambda done, total: told.append((done, total))
+    look.ablation()
+    assert told == [(i + 1, 30) for i in range(30)]
+
+
+@pytest.mark.parametrize(("tokens", "layers"), [(40, 30), (512, 30), (1024, 16), (8000, 2)])
+def test_a_page_has_the_attention_of_as_many_layers_as_fit_on_it(lm, tokens, layers):
+    chosen = lm.look([5] * tokens)._layers_of_a_page()
+    assert len(chosen) == len(set(chosen)) == layers
+    assert chosen[0] == 0
+    assert chosen[-1] < 30

@@ -149,3 +149,9 @@ def test_what_tells_of_no_edit_is_refused(told: Any) -> None:
 def test_an_edit_needs_a_site_and_something_that_can_be_called(site: Any, change: Any) -> None:
     with pytest.raises(ParameterError, match=r"^edit: "):
         Edit(site, change)
+
+
+@pytest.mark.parametrize("name", ["scale", "add", "clamp", "replace", "mean", "patch"])
+def test_a_change_that_lacks_its_arguments_is_refused(name: str) -> None:
+    with pytest.raises(ParameterError, match=rf"^edit: {name} needs its arguments"):
+        Edit("embed", getattr(changes, name))

@@ -194,7 +194,7 @@ def _made(
     """The views that were asked for, each with what it takes of the options."""
     for name in dict.fromkeys(wanted):
         given = {key: value for key, value in arguments.items() if key in taken(name)}
-        with noticed(f"computing {name} ..."):
+        with noticed(f"computing {name} ...") as found.progress:
             view = getattr(found, name)(**given)
         yield name, view
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -72,26 +72,35 @@ def explain_cut(answer: GenerationView) -> None:
 
 
 @contextmanager
-def noticed(text: str) -> Iterator[None]:
-    """Say on a terminal what keeps a person waiting, once it does; wiped away when it is done."""
+def noticed(text: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Say on a terminal what keeps a person waiting, once it does; wiped away when it is done.
+
+    What it gives, if there is a person, may be told how much of how much is done.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield None
         return
     import threading
 
-    said = threading.Event()
+    said, shown = threading.Event(), text
 
     def say() -> None:
         click.echo(text, nl=False, err=True)
         said.set()
 
+    def tell(done: int, total: int) -> None:
+        nonlocal shown
+        if said.is_set():
+            shown = f"{text} {done:,} of {total:,}"
+            click.echo("\r" + shown, nl=False, err=True)
+
     timer = threading.Timer(_NOTICED_AFTER, say)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield tell
     finally:
         timer.cancel()
         timer.join()
         if said.is_set():
-            click.echo("\r" + " " * len(text) + "\r", nl=False, err=True)
+            click.echo("\r" + " " * len(shown) + "\r", nl=False, err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 _SHOWN = 500  # pieces
 _MARK = "_a_view"
 _ON_A_PAGE = ("surprise", "next", "attention", "lens", "why")
+_NUMBERS_ON_A_PAGE = 12 << 20  # of queries and keys, two bytes of text each
 _OF_AN_ANSWER = ("explain", "tree")
 
 Made = TypeVar("Made", bound=Callable[..., View])
@@ -84,6 +86,9 @@ class Look(View):
 
     def __init__(self, trace: Trace, subject: Callable[[], Subject] | None = None) -> None:
         self.trace = trace
+        self.progress: Callable[[int, int], None] | None = (
+            None  # told how much of a reading is done
+        )
         self._subject = subject and cache(subject)  # a model takes seconds to open
 
     @property
@@ -129,10 +134,21 @@ class Look(View):
     def page(self, title: str | None = None, *, views: Mapping[str, View] | None = None) -> str:
         """An HTML file of these views, or of those that take no time; it works offline."""
         names = _ON_A_PAGE + (_OF_AN_ANSWER if self.generation else ())
-        chosen = views or {name: getattr(self, name)() for name in names}
+        given = {"attention": {"layers": self._layers_of_a_page()}}
+        chosen = views or {name: getattr(self, name)(**given.get(name, {})) for name in names}
         figures = [figure for view in chosen.values() for figure in view.figures()]
         told = title or f"{self.trace.origin.name}: {self.text[:60]}"
         return page(told, figures)
+
+    def _layers_of_a_page(self) -> Sequence[int]:
+        """Layers whose attention fits on a page of 25 MB: all of a text of 512 tokens of a small
+        model, fewer of a longer one, evenly taken.
+        """
+        config = self.trace.config
+        heads = (config.heads + config.kv_heads) * config.head_dim
+        room = _NUMBERS_ON_A_PAGE // (heads * len(self.ids))
+        count = min(config.layers, max(1, room))
+        return [i * config.layers // count for i in range(count)]
 
     # ---- views: each is marked with @_a_view ----------------------------------------------
 
@@ -243,6 +259,7 @@ class Look(View):
         }  # fmt: skip
         reading = self._read("attribution", **claims).reading("attribution", **claims)
         assert reading
+        test = Integer(0, 1024).check("test", test)
         places = [place for (place,) in largest(reading.arrays["integrated"], test)]
         tested = {**asked, "by": self._instead(by, at), "places": sorted(places)}
         return AttributionView(self._read("occlusion", **tested), tested, claims)
@@ -363,7 +380,7 @@ class Look(View):
         if self._subject is None:
             reason = f"{what} not in this trace, and its model is not open"
             raise ParameterError("look", f"{reason}; give the trace to `look` of the model")
-        return self._subject()
+        return replace(self._subject(), progress=self.progress)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON contract: docs/json.md."""

@@ -47,6 +47,11 @@ class Edit:
             raise ParameterError("edit", f"the site must be a text, not {self.site!r:.60}")
         if not callable(self.change):
             raise ParameterError("edit", f"{self.change!r:.60} is no change; see pellucid.changes")
+        if getattr(self.change, "__module__", None) == changes.__name__ and not isinstance(
+            self.change, ReadyMade
+        ):
+            name = getattr(self.change, "__name__", "it")
+            raise ParameterError("edit", f"{name} needs its arguments, such as {name}(...)")
         chosen = None if self.positions is None else places.chosen(self.positions)
         object.__setattr__(self, "chosen", chosen)
 
