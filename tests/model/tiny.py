@@ -68,8 +68,8 @@ def build(variant: Variant, generator: torch.Generator) -> Any:
     auto = getattr(transformers, variant.model)
     make = getattr(auto, "from_config", None) or auto._from_config
     with torch.random.fork_rng():
-        # The state that earlier tests leave decides how near to a tie a router comes: after seed 59,
-        # Mixtral's second and third expert lie 1.2e-6 apart for one row, and rounding chooses.
+        # The state that earlier tests leave decides how near to a tie a router comes: after seed
+        # 59, Mixtral's second and third expert lie 1.2e-6 apart for a row, and rounding chooses.
         torch.manual_seed(0)
         model = make(configuration(variant), attn_implementation="eager").float().eval()
     with torch.no_grad():

@@ -77,8 +77,8 @@ class AttentionView(View):
 
     `layers` and `heads` are numbers of them, one or several, all where None is given; `figure` is
     the one that is drawn: "head", "model", "matrix" or "neuron". The trace keeps the sites attn.q
-    and attn.k of these layers. Raises ParameterError where it does not, for a layer or head that the model does
-    not have, and for attention that was changed behind its queries and keys.
+    and attn.k of these layers. Raises ParameterError where it does not, for a layer or head that
+    the model does not have, and for attention that was changed behind its queries and keys.
     """
 
     def __init__(
