@@ -237,13 +237,23 @@ def test_the_documentation_has_the_table() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKENDS)
-def test_the_real_model_has_what_transformers_has(
-    smollm2: Path, oracle_cache: Path, name: str
+@pytest.mark.parametrize(
+    ("real", "family", "layers"),
+    [("smollm2", "llama", (0, 14, 29)), ("gemma3", "gemma2", (0, 5, 9, 17))],
+)
+def test_a_real_model_has_what_transformers_has(
+    real: str,
+    family: str,
+    layers: tuple[int, ...],
+    oracle_cache: Path,
+    name: str,
+    request: pytest.FixtureRequest,
 ) -> None:
+    gguf = request.getfixturevalue(real)
     ids = [1, 504, 1424, 13147, 260, 2644, 28, 284, 260, 1424, 10321, 357]
-    truth = values(load_oracle(oracle_folder("smollm2", smollm2, oracle_cache)), "llama", ids)
-    model = Model.open(open_checkpoint(smollm2), BACKENDS[name](name))
-    for layer in (0, 14, 29):
+    truth = values(load_oracle(oracle_folder(real, gguf, oracle_cache)), family, ids)
+    model = Model.open(open_checkpoint(gguf), BACKENDS[name](name))
+    for layer in layers:
         for site, rows in watched(model, ids, f"layers.{layer}.*", f"layers.{layer}.*.*").items():
             if not site.endswith("scores"):
                 assert relative_error(rows, truth[site]) <= 1e-3, site
