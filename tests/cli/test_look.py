@@ -156,3 +156,17 @@ def test_two_traces_are_compared_token_by_token(run: Run, tmp_path: Path) -> Non
     page = tmp_path / "page.html"
     assert run("compare", str(plain), str(changed), "--html", str(page)).code == 0
     assert page.read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("generate", "256 when no length"),
+        ("explain", "16 when no length"),
+        ("look", "none when no"),
+    ],
+)
+def test_the_help_says_how_long_an_answer_is_unless_given(
+    command: str, said: str, run: Run
+) -> None:
+    assert said in " ".join(run(command, "--help").out.split())

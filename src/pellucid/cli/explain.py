@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from pellucid.cli.options import load, ready, running, show, text_argument
-from pellucid.cli.sampling import Grouped, generation, sampling
+from pellucid.cli.sampling import Grouped, generation, sampling, unless_given
 from pellucid.cli.stream import remark
 from pellucid.errors import PellucidError
 from pellucid.look.view import View
@@ -24,6 +24,7 @@ html_option = click.option(
 )  # fmt: skip
 
 
+@unless_given("16 when no length is given")
 @click.command(cls=Grouped)
 @text_argument
 @sampling
@@ -45,6 +46,7 @@ def explain(
     show_or_write(view, as_json, page)
 
 
+@unless_given("16 when no length is given")
 @click.command(cls=Grouped)
 @text_argument
 @sampling

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pellucid.cli.options import json_option, load, print_json, ready, running, show, text_argument
-from pellucid.cli.sampling import generation, sampling
+from pellucid.cli.sampling import generation, sampling, unless_given
 from pellucid.cli.seeing import FILE, VIEWS, Seeing, asked, seeing, taken
 from pellucid.cli.stream import noticed, remark
 from pellucid.errors import ParameterError, PellucidError
@@ -22,6 +22,7 @@ from pellucid.trace.trace import Trace
 from pellucid.weights.progress import human
 
 
+@unless_given("none when no parameter of generation is given")
 @click.command(cls=Seeing)
 @text_argument
 @seeing
@@ -42,6 +43,7 @@ def look(
     _show(found, wanted, arguments, page, as_json)
 
 
+@unless_given("none when no parameter of generation is given")
 @click.command(cls=Seeing)
 @text_argument
 @click.option("-o", "--output", type=FILE, metavar="FILE", required=True, help="Where to write.")

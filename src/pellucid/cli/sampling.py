@@ -74,6 +74,18 @@ def sampling(command: Command) -> Command:
     return command
 
 
+def unless_given(length: str) -> Callable[[click.Command], click.Command]:
+    """A command that has a length of its own where nobody gives one: its help says so."""
+
+    def told(command: click.Command) -> click.Command:
+        for param in command.params:
+            if isinstance(param, click.Option) and param.name == "max_new_tokens":
+                param.help = f"Generate at most this many tokens; {length}."
+        return command
+
+    return told
+
+
 def generation(options: dict[str, Any]) -> dict[str, Any]:
     """Take the generation parameters out of a command's options, and the draft model.
 
