@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from pellucid.backends import backend as open_backend
 from pellucid.choose.parameters import parameters
@@ -25,7 +25,6 @@ from pellucid.look.conversation import Conversation
 from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
-from pellucid.look.looking import Look
 from pellucid.look.next import NextView
 from pellucid.look.replay import ReplayView
 from pellucid.look.score import ScoredToken, ScoreView
@@ -56,6 +55,9 @@ from pellucid.trace.trace import Trace
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats, Tensor
+
+if TYPE_CHECKING:
+    from pellucid.look.looking import Look
 
 _MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
 
@@ -293,6 +295,8 @@ class LM:
         looked at again, by the model that it is of. `watch` names sites to be kept (docs/sites.md);
         what a view needs besides is computed when it is asked for.
         """
+        from pellucid.look.looking import Look  # noqa: PLC0415  (its views take a tenth of a start)
+
         prompt = prompt.trace if isinstance(prompt, Look) else prompt
         if not isinstance(prompt, Trace):
             look = Look(self._traced(prompt, given), self._subject)
@@ -308,7 +312,7 @@ class LM:
         Raises ParameterError for a trace of another model, and for one of changes that were made by
         a Python function, which no file holds.
         """
-        trace = trace.trace if isinstance(trace, Look) else trace
+        trace = trace if isinstance(trace, Trace) else trace.trace
         lm, prompt = self._of(trace), list(trace.ids[: trace.prompt_length])
         checks = replay(
             trace, lm._subject(), lambda: lm.generate(prompt, **trace.parameters).generation
