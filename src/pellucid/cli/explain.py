@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from pellucid.cli.options import load, ready, running, show, text_argument
+from pellucid.cli.options import load, ready, running, show, text_argument, written
 from pellucid.cli.sampling import Grouped, generation, sampling, unless_given
 from pellucid.cli.stream import remark
-from pellucid.errors import PellucidError
 from pellucid.look.view import View
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -83,10 +82,8 @@ def _bounded(given: dict[str, Any]) -> dict[str, Any]:
 def show_or_write(view: View, as_json: bool, page: Path | None) -> None:
     """Print a view, or write its interactive page; both with --json."""
     if page:
-        try:
+        with written(page):
             view.save_html(page)
-        except OSError as error:
-            raise PellucidError(f"{str(page)!r} cannot be written: {error.strerror}") from None
         remark(f"written to {page}")
     if as_json or not page:
         show(view, as_json)

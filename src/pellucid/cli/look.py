@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pellucid.cli.options import json_option, load, print_json, ready, running, show, text_argument
+from pellucid.cli.options import (
+    json_option,
+    load,
+    print_json,
+    ready,
+    running,
+    show,
+    text_argument,
+    written,
+)
 from pellucid.cli.sampling import generation, sampling, unless_given
 from pellucid.cli.seeing import FILE, VIEWS, Seeing, asked, seeing, taken
 from pellucid.cli.stream import noticed, remark
@@ -72,7 +80,7 @@ def trace(
     found = _looked(text, options, watch)
     for _ in _made(found, wanted, arguments):
         pass  # the trace holds what it needs now
-    with _written(output):
+    with written(output):
         found.save(output)
     _tell_written(output)
     if page:
@@ -116,7 +124,7 @@ def compare(one: Path, other: Path, page: Path | None, as_json: bool) -> None:
     with noticed("comparing ..."):
         view = first.compare(second)
     if page:
-        with _written(page):
+        with written(page):
             view.save_html(page)
         _tell_written(page)
     if as_json or not page:
@@ -180,7 +188,7 @@ def _write_page(found: Look, wanted: Sequence[str], arguments: dict[str, Any], p
     made = dict(_made(found, wanted, arguments)) if wanted else None
     with noticed("drawing ..."):
         text = found.page(views=made)
-    with _written(page):
+    with written(page):
         page.write_text(text, "utf-8")
     _tell_written(page)
 
@@ -205,13 +213,3 @@ def _check_folder(file: Path) -> None:
     """Refuse, before anything takes time, a file that could not be written."""
     if not file.parent.is_dir():
         raise PellucidError(f"{str(file)!r} cannot be written: no such directory")
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """What goes wrong with a file that a person named is told of that file."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise PellucidError(f"{str(path)!r} cannot be written: {reason}") from None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from pellucid.cli.stream import noticed
-from pellucid.errors import TextError
+from pellucid.errors import PellucidError, TextError
 
 if TYPE_CHECKING:
     from pellucid.lm import LM
@@ -154,3 +156,13 @@ def print_json(value: Any) -> None:
     import msgspec
 
     click.echo(msgspec.json.encode(value).decode())
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """What goes wrong with a file that a person named is told of that file."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise PellucidError(f"{str(path)!r} cannot be written: {reason}") from None

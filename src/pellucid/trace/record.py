@@ -4,7 +4,7 @@ since what a row becomes does not depend on how a sequence is cut into passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +20,12 @@ from pellucid.weights.tensor import Floats
 MOST_BYTES = 4 << 30  # that one recording holds; more than this is asked for by mistake
 _ROWS_AT_ONCE = 256  # of logits: at a vocabulary of 262,144, 256 MiB
 
-Progress = Callable[[int], None]  # so many rows are done
-
 
 def record(
     model: Model,
     ids: Sequence[int],
     watch: Sequence[str],
     edits: Sequence[Edit] = (),
-    progress: Progress | None = None,
 ) -> dict[str, Floats]:
     """What these sites (patterns of them) are while ids are fed, `[rows, ...]` by site.
 
@@ -49,8 +46,6 @@ def record(
             target[..., : rows.shape[-1]] = rows  # later positions are hidden from a pattern's rows
             if name.endswith("attn.scores"):
                 target[..., rows.shape[-1] :] = -np.inf
-        if progress:
-            progress(part.start + part.rows)
     for name, rows in kept.items():
         if not name.endswith("attn.scores") and not np.isfinite(rows).all():
             raise BackendError(f"{name} is not finite: the model computes what is no number")
