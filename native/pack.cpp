@@ -225,19 +225,6 @@ void put_code(const Coding& c, U8* group, int column, int lane, U8 code) {
     if (c.bits == 5 || c.bits == 6) group[at.high] |= static_cast<U8>(code >> 4 << at.high_shift);
 }
 
-// The codes of a group; by far the most time of packing, so that a compiler must see the kind.
-void put_group(const Coding& c, U8* group, int lane, const U8* codes) {
-    auto put = [&](const Coding& kind) {
-        for (int i = 0; i < kind.group; i++) put_code(kind, group, i, lane, codes[i]);
-    };
-    Coding known = c;
-    switch (c.bits) {
-        case 4: known.bits = 4; return put(known);
-        case 8: known.bits = 8; return put(known);
-        default: return put(known);
-    }
-}
-
 int code_at(const Coding& c, const U8* group, int column, int lane) {
     const Bits at = bits(c, column, lane);
     if (c.bits == 8) return group[at.low];
@@ -290,8 +277,10 @@ bool pack_coded_row(const Format& f, const U8* row, const Matrix& m, int lane, U
     for (int b = 0; b < m.columns / f.size; b++, row += f.bytes) {
         f.read(row, block);
         const int first = b * f.size / c.group;
-        for (int i = 0; i < f.size; i += c.group)
-            put_group(c, tile + place(c, m.columns, first + i / c.group).codes, lane, block.codes + i);
+        for (int g = 0; g < f.size / c.group; g++) {
+            U8* codes = tile + place(c, m.columns, first + g).codes;
+            for (int i = 0; i < c.group; i++) put_code(c, codes, i, lane, block.codes[g * c.group + i]);
+        }
         exact &= put_scales(c, m.columns, block, first, lane, tile);
     }
     return exact;
