@@ -310,7 +310,7 @@ def test_a_hostile_file_is_refused_quickly_with_place_and_reason(name, directory
     started = time.perf_counter()
     with pytest.raises(PellucidError) as raised:
         load_tokenizer(checkpoint)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 20
     assert type(raised.value) is error
     assert reason in str(raised.value)
     assert "tokenizer.json" in str(raised.value)

@@ -40,7 +40,7 @@ def test_opening_a_real_model_takes_a_fraction_of_a_second(model, request):
         start = time.perf_counter()
         read_gguf(path)
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.2  # measured: 0.013 and 0.028 s
+    assert min(times) < 2  # measured: 0.013 and 0.028 s; the public reader takes 2 and 9
 
 
 def test_values_of_every_type_come_back(tmp_path):

@@ -259,7 +259,7 @@ def test_the_hostile_is_refused_with_a_reason(tmp_path, data, error, message):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 10  # it loops over nothing that a file claims
     assert peak < len(data) + 1_000_000
     assert str(tmp_path / "model.gguf") in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -205,7 +205,7 @@ def test_the_hostile_is_refused_with_a_reason(tmp_path, data, error, message):
     start = time.process_time()
     with pytest.raises(error, match=message) as raised:
         read(tmp_path, data)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 10  # it loops over nothing that a file claims
     assert str(tmp_path / "model.safetensors") in str(raised.value)
     assert "\n" not in str(raised.value)
 
