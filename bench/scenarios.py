@@ -19,6 +19,7 @@ from pellucid.backends.reference import Reference
 from pellucid.choose.parameters import GenerationParameters, parameters
 from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.engine.engine import Engine, LanguageModel, Request
+from pellucid.model.cache import KeyValues
 from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
@@ -47,6 +48,7 @@ class Setting:
     positions: int = 200
 
 
+Starts = Sequence[tuple[KeyValues | None, int]]  # caches, and how long they were before a pass
 Measured = Callable[[ModelFile, Sequence[Contestant], Setting], list[Result]]
 
 
@@ -238,7 +240,11 @@ def pages(file: ModelFile, who: Sequence[Contestant], setting: Setting) -> list[
 
 
 class _Timed:
-    """A model that counts the seconds of its passes."""
+    """A model that counts the seconds its passes take alone.
+
+    Each is done twice, in turns before and after: one pass is timed, which looks for nothing in the
+    logits, and one serves who asked.
+    """
 
     def __init__(self, model: LanguageModel) -> None:
         self.config = model.config
@@ -248,17 +254,35 @@ class _Timed:
         self.project = model.project
         self.seconds = 0.0
         self._forward = model.forward
+        self._passes = 0
 
     def forward(self, run: Run, /) -> Floats:
-        made: list[Floats] = []
-        self.seconds += seconds(lambda: made.append(self._forward(run)))
-        return made[0]
+        starts = [(segment.cache, segment.start) for segment in run.segments]
+        alone = Run(run.segments)
+        self._passes += 1
+        if early := self._passes % 2:
+            self._time(alone, starts)
+        logits = self._forward(run)
+        if not early:
+            _back(starts)
+            self._time(alone, [])
+        return logits
+
+    def _time(self, alone: Run, starts: Starts) -> None:
+        self.seconds += seconds(lambda: self._forward(alone))
+        _back(starts)
+
+
+def _back(starts: Starts) -> None:
+    for cache, start in starts:
+        if cache:
+            cache.trim(start)
 
 
 def _beside_the_model(
     model: LanguageModel, ids: Sequence[int], given: GenerationParameters, tokens: int
 ) -> float:
-    """The percentage of decode steps that is not the forward, over so many of them."""
+    """The percentage of decode steps that is not the forward alone, over so many of them."""
     timed = _Timed(model)
     engine = Engine(timed)  # without a tokenizer nothing ends the answer before its length
     given = replace(given, max_new_tokens=tokens + 1)
@@ -271,7 +295,7 @@ def _beside_the_model(
             engine.step([running])
 
     whole = seconds(run)
-    return 100 * (1 - timed.seconds / whole)
+    return 100 * (1 - timed.seconds / (whole - timed.seconds))
 
 
 def _step_ms(model: LanguageModel, requests: Sequence[Request]) -> float:

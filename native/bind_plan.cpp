@@ -52,8 +52,10 @@ int checked_rows(const Floats& rows) {
     return static_cast<int>(rows.shape(0));
 }
 
-void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
-             const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out, int part) {
+// What was found in the logits of each wanted row, where that is asked.
+std::vector<Found> execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
+                           const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out, int part,
+                           bool survey) {
     Batch b;
     if (ids.shape(0) > kMaxRows || wanted.shape(0) > kMaxRows || positions.shape(0) != ids.shape(0))
         throw std::invalid_argument("ids, positions and wanted do not agree");
@@ -64,13 +66,20 @@ void execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
     b.ids = ids.data();
     b.positions = positions.data();
     b.wanted = wanted.data();
+    b.out = out.data();
+    std::vector<Found> found;
+    if (survey) {
+        found.assign(b.wanted_rows, Found(plan.result_width()));
+        b.found = &found;
+    }
     for (const auto& [row, rows, sequence] : spans) {
         if (!sequence) throw std::invalid_argument("a span without a sequence");
         b.spans.push_back({row, rows, sequence.get()});
     }
     Busy busy(b.spans);
     nb::gil_scoped_release free;
-    plan.execute(b, part, out.data());
+    plan.execute(b, part);
+    return found;
 }
 
 Op op(Kind kind, int out, int a = -1, int b = -1) {
@@ -208,7 +217,7 @@ void bind_plan(nb::module_& m) {
             p.push(o);
         }, "out"_a, "a"_a, "scores"_a, "experts"_a, "chosen"_a, "renormalise"_a, "act"_a)
         .def("finish", &Plan::finish, "result"_a)
-        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert(), "part"_a = 0)
+        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert(), "part"_a = 0, "survey"_a = false)
         .def("stop", &Plan::stop)
         .def("read", [](const Plan& p, int buffer, Floats out) {
             if (static_cast<int>(out.shape(1)) != p.buffers().at(buffer).width) throw std::invalid_argument("out has another width");

@@ -33,6 +33,7 @@ public:
             case Kind::take: return is(width(op_.a) == width(op_.out) && wanted(op_.out) && !wanted(op_.a));
             case Kind::quantise: return divides(kGroup, width(op_.a));
             case Kind::experts: return experts();
+            case Kind::logits: return is(wanted(op_.a));
             default: return is(width(op_.a) == width(op_.out) && (op_.b < 0 || width(op_.b) == width(op_.out)));
         }
     }
@@ -56,7 +57,7 @@ private:
         const Kind k = op_.kind;
         const bool source = k == Kind::embed || k == Kind::position || k == Kind::turns;
         const bool two = k == Kind::rotate || k == Kind::store || k == Kind::add || k == Kind::multiply || k == Kind::experts;
-        exists(op_.out, k != Kind::store && k != Kind::quantise);
+        exists(op_.out, k != Kind::store && k != Kind::quantise && k != Kind::logits);
         exists(op_.a, !source);
         exists(op_.b, two);
         is(op_.act >= Act::silu && op_.act <= Act::relu);

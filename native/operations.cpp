@@ -80,6 +80,18 @@ void Plan::run_rows(const Op& op, const Batch& batch, int first, int last) {
     }
 }
 
+// Blocks of the wanted rows' logits, one after the other: given to whoever asked, and looked at while near.
+void Plan::hand_out(const Op& op, const Batch& batch, int first, int last) {
+    const std::size_t width = buffers_[op.a].width, blocks = Found::blocks(width);
+    for (int unit = first; unit < last; unit++) {
+        const std::size_t r = unit / blocks, block = unit % blocks, start = block * Found::kBlock;
+        const std::size_t n = std::min(Found::kBlock, width - start);
+        const float* scores = row(op.a, static_cast<int>(r)) + start;
+        std::copy_n(scores, n, batch.out + r * width + start);
+        if (batch.found) (*batch.found)[r].look(*kernels_, block, scores, n);
+    }
+}
+
 Quantised Plan::view(Sixteen& s, int columns) const {
     return {s.bytes.data(), s.groups.data(), columns};
 }

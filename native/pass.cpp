@@ -121,7 +121,7 @@ private:
     std::vector<std::vector<double>> busy_;     // [thread][operation], of phases not yet accounted
 };
 
-void Plan::execute(const Batch& batch, int part, float* out) {
+void Plan::execute(const Batch& batch, int part) {
     check(batch);
     if (part < 0 || part >= parts()) throw std::out_of_range("part");
     auto turn = pool_->turn();
@@ -133,8 +133,6 @@ void Plan::execute(const Batch& batch, int part, float* out) {
     pool_->run(pass);
     pass.account();
     if (beyond_half_) throw std::overflow_error("keys or values are beyond float16");
-    const Buffer& result = buffers_[result_];
-    if (part + 1 == parts() && batch.wanted_rows) std::memcpy(out, result.data.data(), sizeof(float) * result.width * batch.wanted_rows);
 }
 
 void Plan::read(int buffer, int rows, float* out) const {
@@ -165,6 +163,7 @@ Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {
         case Kind::linear: return matrix_extent(*op.matrix, rows);
         case Kind::attend: return {items_.size(), item_bytes_ * work_of(kQueries)};
         case Kind::experts: return mixture_extent(op, group.stage, rows);
+        case Kind::logits: return {rows * Found::blocks(buffers_[op.a].width), sizeof(float) * Found::kBlock * (batch.found ? 4 : 1)};
         default: return {rows, group.bytes};
     }
 }
@@ -180,6 +179,7 @@ void Plan::run_units(const Op& op, const Batch& batch, Stage stage, int first, i
             for (int r = first; r < last; r++)
                 std::memcpy(row(op.out, r), row(op.a, static_cast<int>(batch.wanted[r])), sizeof(float) * buffers_[op.out].width);
             return;
+        case Kind::logits: return hand_out(op, batch, first, last);
         default: return run_rows(op, batch, first, last);
     }
 }

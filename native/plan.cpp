@@ -19,7 +19,8 @@ Share share(Kind kind) {
         case Kind::linear:
         case Kind::attend:
         case Kind::take:
-        case Kind::experts: return Share::whole;
+        case Kind::experts:
+        case Kind::logits: return Share::whole;
         default: return Share::rows;
     }
 }
@@ -76,7 +77,7 @@ private:
 const char* kind_name(Kind kind) {
     static const char* const names[] = {"embed", "position", "linear", "norm", "turns", "rotate",
                                         "store", "attend", "activate", "add", "multiply", "scale",
-                                        "softcap", "take", "quantise", "experts"};
+                                        "softcap", "take", "quantise", "experts", "logits"};
     return names[static_cast<int>(kind)];
 }
 
@@ -96,6 +97,10 @@ void Plan::push(Op op) {
 void Plan::finish(int result) {
     if (!buffers_.at(result).wanted) throw std::invalid_argument("the result is not of wanted rows");
     result_ = result;
+    Op logits;
+    logits.kind = Kind::logits;
+    logits.a = result;
+    push(logits);
     parts_.assign(1, {});
     auto begins_part = [this](int op) {
         const auto stops = std::count(stops_.begin(), stops_.end(), op);

@@ -12,6 +12,7 @@
 #include "pack.hpp"
 #include "pool.hpp"
 #include "sequence.hpp"
+#include "survey.hpp"
 
 namespace pellucid {
 
@@ -25,12 +26,14 @@ struct Batch {
     const std::int64_t* ids = nullptr;
     const std::int64_t* positions = nullptr;
     const std::int64_t* wanted = nullptr;
+    float* out = nullptr;                       // [wanted, width of the result]
+    std::vector<Found>* found = nullptr;        // of each wanted row's logits, where that is asked
     std::vector<Span> spans;
 };
 
 enum class Kind {
     embed, position, linear, norm, turns, rotate, store, attend,
-    activate, add, multiply, scale, softcap, take, quantise, experts
+    activate, add, multiply, scale, softcap, take, quantise, experts, logits
 };
 const char* kind_name(Kind kind);
 
@@ -86,13 +89,14 @@ public:
     void push(Op op);
     // Here a pass comes back to whoever runs it, who may read and write buffers before it goes on.
     void stop() { stops_.push_back(static_cast<int>(ops_.size())); }
-    void finish(int result);                // orders the phases; `result` is the buffer of logits
+    // Orders the phases; `result` is the buffer of logits, which a last operation hands out.
+    void finish(int result);
 
-    // out [wanted, width of the result]. Throws before anything is computed where ids, positions or
+    // Throws before anything is computed where ids, positions or
     // spans are not of this plan; std::overflow_error where keys or values are beyond f16, and then
     // what was written behind the sequences' lengths is of no use.
     // A plan with stops is executed part by part, each with the same batch.
-    void execute(const Batch& batch, int part, float* out);
+    void execute(const Batch& batch, int part);
     int parts() const { return static_cast<int>(parts_.size()); }
     // The first rows of a buffer, between two parts or after the last. Reading throws where there
     // are fewer; writing makes room.
@@ -151,6 +155,7 @@ private:
     void linear(const Packed& matrix, const float* bias, const float* x, const Quantised* q, int row0,
                 int row1, float* out, int out_width, int first, int last) const;
     void run_rows(const Op& op, const Batch& batch, int first, int last);
+    void hand_out(const Op& op, const Batch& batch, int first, int last);
     void turns(const Op& op, const Batch& batch, int r);
     void rotate(const Op& op, int r);
     void quantise_row(const float* x, int columns, Sixteen& into, int row) const;

@@ -18,15 +18,37 @@ float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoB
 
 }  // namespace
 
-Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(kernels) {
-    n_ = n;
-    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start, 1});
-    highest_.resize(blocks_.size() * kParts);
-    alive_.resize(blocks_.size() * kParts);
-    for (std::size_t b = 0; b < blocks_.size(); b++) {
-        look(b, blocks_[b].scores);
-        sums_.push_back(weigh(b));      // while it is near: a pass over 262,144 is read from far away
+void Found::look(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n) {
+    look_at_parts(kernels, block, scores, n);
+    sums[block] = kernels.weigh(scores, n, top(block), nullptr);    // while it is near
+}
+
+void Found::look_at_parts(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n) {
+    for (std::size_t i = 0; i < kParts; i++) {
+        const std::size_t part = block * kParts + i, start = i * kPart;
+        highest[part] = -kInfinity;
+        alive[part] = 0;
+        if (start < n) alive[part] = kernels.peak(scores + start, std::min(kPart, n - start), &highest[part]);
     }
+}
+
+float Found::top(std::size_t block) const {
+    const float most = *std::max_element(&highest[block * kParts], &highest[block * kParts] + kParts);
+    // A shift of zero keeps infinity from being taken from itself.
+    return most == -kInfinity ? 0.0f : most;
+}
+
+Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(kernels, scores, n, [&] {
+    Found found(n);
+    for (std::size_t start = 0; start < n; start += kBlock)
+        found.look(kernels, start / kBlock, scores + start, std::min(kBlock, n - start));
+    return found;
+}()) {}
+
+Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n, Found found)
+    : kernels_(&kernels), n_(n), found_(std::move(found)) {
+    blocks_.reserve(Found::blocks(n));
+    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start, 1});
     conclude();
 }
 
@@ -50,8 +72,8 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     made.total_.reset();
     for (std::size_t b : touched) made.look(b, fresh[b]);
     made.conclude();
-    if (!made.sums_.empty())
-        for (std::size_t b : touched) made.sums_[b] = made.weigh(b);
+    if (!made.found_.sums.empty())
+        for (std::size_t b : touched) made.found_.sums[b] = made.weigh(b);
     return made;
 }
 
@@ -64,10 +86,10 @@ Survey Survey::divided(float by) const {
         made.own_.push_back(std::move(memory));
     }
     for (Block& block : made.blocks_) block.by = by;
-    for (float& highest : made.highest_) highest /= by;     // rounding keeps an order
+    for (float& highest : made.found_.highest) highest /= by;     // rounding keeps an order
     made.most_ = most_ / by;
     made.counted_ = by >= 1;
-    made.sums_.clear();
+    made.found_.sums.clear();
     made.total_.reset();
     return made;
 }
@@ -78,53 +100,36 @@ const float* Survey::read(const Block& block, std::size_t start, std::size_t n, 
     return room;
 }
 
-void Survey::look(std::size_t block, const float* scores) {
-    const std::size_t parts = (length(block) + kPart - 1) / kPart;
-    for (std::size_t i = 0; i < kParts; i++) {
-        std::size_t part = block * kParts + i;
-        highest_[part] = -kInfinity;
-        alive_[part] = 0;
-        if (i < parts)
-            alive_[part] = kernels_->peak(scores + i * kPart, std::min(kPart, length(block) - i * kPart), &highest_[part]);
-    }
-}
-
 std::size_t Survey::left() {
     if (!counted_) weigh();
     return left_;
 }
 
 void Survey::conclude() {
-    kernels_->peak(highest_.data(), highest_.size(), &most_);
-    left_ = std::accumulate(alive_.begin(), alive_.end(), std::size_t{0});
-}
-
-float Survey::top(std::size_t block) const {
-    const float highest = *std::max_element(&highest_[block * kParts], &highest_[block * kParts] + kParts);
-    // A shift of zero keeps infinity from being taken from itself.
-    return highest == -kInfinity ? 0.0f : highest;
+    kernels_->peak(found_.highest.data(), found_.highest.size(), &most_);
+    left_ = std::accumulate(found_.alive.begin(), found_.alive.end(), std::size_t{0});
 }
 
 double Survey::scale(std::size_t block) const {
-    return sums_[block] == 0 ? 0 : std::exp(static_cast<double>(top(block)) - most_);
+    return found_.sums[block] == 0 ? 0 : std::exp(static_cast<double>(found_.top(block)) - most_);
 }
 
 double Survey::weigh(std::size_t block) {
     float room[kBlock];
     const float* scores = read(blocks_[block], 0, length(block), room);
     if (!counted_) look(block, scores);
-    return kernels_->weigh(scores, length(block), top(block), nullptr);
+    return kernels_->weigh(scores, length(block), found_.top(block), nullptr);
 }
 
 void Survey::weigh() {
-    for (std::size_t b = sums_.size(); b < blocks_.size(); b++) sums_.push_back(weigh(b));
+    for (std::size_t b = found_.sums.size(); b < blocks_.size(); b++) found_.sums.push_back(weigh(b));
     if (!counted_) conclude();
     counted_ = true;
 }
 
 std::vector<double> Survey::sums() {
     weigh();
-    std::vector<double> scaled = sums_;
+    std::vector<double> scaled = found_.sums;
     for (std::size_t b = 0; b < scaled.size(); b++) scaled[b] *= scale(b);
     return scaled;
 }
@@ -153,7 +158,7 @@ double Survey::lost_of(Survey& before) {
         const float* now = read(blocks_[b], 0, n, room);
         const float* old = read(before.blocks_[b], 0, n, old_room);
         for (std::size_t i = 0; i < n; i++) gone[i] = now[i] == -kInfinity ? old[i] : -kInfinity;
-        lost += kernels_->weigh(gone, n, before.top(b), nullptr) * before.scale(b);
+        lost += kernels_->weigh(gone, n, before.found_.top(b), nullptr) * before.scale(b);
     }
     return lost / before.total();
 }
@@ -186,7 +191,7 @@ std::size_t Survey::drawn(double uniform) {
     goal /= scale(block);
     float room[kBlock];
     std::vector<float> weights(n);
-    kernels_->weigh(read(blocks_[block], 0, n, room), n, top(block), weights.data());
+    kernels_->weigh(read(blocks_[block], 0, n, room), n, found_.top(block), weights.data());
     return block * kBlock + reach(weights, goal);
 }
 
@@ -221,7 +226,7 @@ template <class Function>
 void Survey::each_part(const float& edge, Function f) const {
     float room[kPart];
     for (std::size_t part = 0; part * kPart < n_; part++) {
-        if (highest_[part] < edge) continue;        // NaN is not: beside it there may be more
+        if (found_.highest[part] < edge) continue;        // NaN is not: beside it there may be more
         const std::size_t start = part * kPart, n = std::min(kPart, n_ - start);
         f(start, read(blocks_[part / kParts], start % kBlock, n, room), n);
     }
@@ -240,7 +245,7 @@ void Survey::each(const float& edge, Function f, Ended part_ended) const {
 // So many parts have one; the lowest number where there are fewer.
 float Survey::bound(std::size_t k) const {
     std::vector<float> tops;
-    std::copy_if(highest_.begin(), highest_.end(), std::back_inserter(tops), [](float top) { return top > -kInfinity; });
+    std::copy_if(found_.highest.begin(), found_.highest.end(), std::back_inserter(tops), [](float top) { return top > -kInfinity; });
     if (tops.size() < k) return kLowest;
     std::nth_element(tops.begin(), tops.begin() + (k - 1), tops.end(), std::greater<float>());
     return tops[k - 1];
@@ -248,11 +253,11 @@ float Survey::bound(std::size_t k) const {
 
 Places Survey::leading(std::size_t k) const {
     if (k == 0) return {};
-    struct Found { float score; std::int64_t place; };
-    auto before = [](const Found& a, const Found& b) {
+    struct Scored { float score; std::int64_t place; };
+    auto before = [](const Scored& a, const Scored& b) {
         return a.score > b.score || (a.score == b.score && a.place < b.place);
     };
-    std::vector<Found> kept;
+    std::vector<Scored> kept;
     float low = bound(k);
     auto cut = [&] {
         if (kept.size() <= k) return;
@@ -266,7 +271,7 @@ Places Survey::leading(std::size_t k) const {
     cut();
     std::sort(kept.begin(), kept.end(), before);
     Places places(kept.size());
-    std::transform(kept.begin(), kept.end(), places.begin(), [](const Found& one) { return one.place; });
+    std::transform(kept.begin(), kept.end(), places.begin(), [](const Scored& one) { return one.place; });
     return places;
 }
 

@@ -11,10 +11,33 @@
 
 namespace pellucid {
 
+// What one look at each block of a row finds. Blocks are looked at by themselves, in any order, by
+// whoever has just computed them.
+struct Found {
+    static constexpr std::size_t kBlock = 1024;     // one sum each: that of `weigh` adds as many up in float32
+    static constexpr std::size_t kPart = 256;       // one highest score each
+    static constexpr std::size_t kParts = kBlock / kPart;
+
+    explicit Found(std::size_t n) : sums(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n) * kParts) {}
+    static std::size_t blocks(std::size_t n) { return (n + kBlock - 1) / kBlock; }
+    // At one block, of n scores.
+    void look(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n);
+    void look_at_parts(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n);
+    float top(std::size_t block) const;             // its highest score; 0 where none is left
+
+    // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; or empty
+    // while not computed.
+    std::vector<double> sums;
+    std::vector<float> highest;                     // [parts]; NaN where one is
+    std::vector<std::uint32_t> alive;               // [parts] above minus infinity
+};
+
 class Survey {
 public:
     // The scores must outlive it, and all that are made of it.
     Survey(const Kernels& kernels, const float* scores, std::size_t n);
+    // Of scores whose blocks were all looked at.
+    Survey(const Kernels& kernels, const float* scores, std::size_t n, Found found);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
     // All scores divided by a number above 0; each is when it is looked at.
@@ -51,13 +74,11 @@ public:
     // Places of the scores from edge on, rising.
     Places at_least(float edge) const;
 
-    static constexpr std::size_t kBlock = 1024;     // one sum each: that of `weigh` adds as many up in float32
     static constexpr std::size_t kSorted = 4096;    // more are found sooner by other means than sorting
     static constexpr float kFarthest = 104;         // below the highest nothing weighs anything
 
 private:
-    static constexpr std::size_t kPart = 256;       // one highest score each
-    static constexpr std::size_t kParts = kBlock / kPart;
+    static constexpr std::size_t kBlock = Found::kBlock, kPart = Found::kPart, kParts = Found::kParts;
 
     struct Block {
         const float* scores;
@@ -65,14 +86,12 @@ private:
         bool operator==(const Block& other) const { return scores == other.scores && by == other.by; }
     };
 
-    explicit Survey(const Kernels& kernels) : kernels_(&kernels) {}
     // Scores of a block, of which n from the start on are wanted: in place, or divided into `room`.
     const float* read(const Block& block, std::size_t start, std::size_t n, float* room) const;
     void copy(std::size_t block, float* out) const;
-    float top(std::size_t block) const;             // its highest score; 0 where none is left
     double scale(std::size_t block) const;          // of its sum to that of all
     std::size_t length(std::size_t block) const { return std::min(kBlock, n_ - block * kBlock); }
-    void look(std::size_t block, const float* scores);  // at its parts
+    void look(std::size_t block, const float* scores) { found_.look_at_parts(*kernels_, block, scores, length(block)); }
     void conclude();                                // from all parts
     void weigh();                                   // all blocks that are not yet
     double weigh(std::size_t block);
@@ -90,12 +109,8 @@ private:
     std::size_t left_ = 0;
     std::vector<Block> blocks_;
     std::vector<std::shared_ptr<std::vector<float>>> own_;   // what blocks point to that were changed
-    std::vector<float> highest_;                    // [parts]
-    std::vector<std::uint32_t> alive_;              // [parts]
-    bool counted_ = true;                           // alive_ is known: division sent nothing to minus infinity
-    // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; or empty
-    // while not computed.
-    std::vector<double> sums_;
+    Found found_;
+    bool counted_ = true;                           // what is alive is known: division sent nothing to minus infinity
     std::optional<double> total_;
 };
 

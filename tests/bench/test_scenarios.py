@@ -140,7 +140,7 @@ def test_choosing_is_what_decode_steps_take_beside_the_forward(monkeypatch):
 
     class Slow(ToyModel):
         def forward(self, run):
-            clock[0] += 3 if len(run.ids) == 1 else 100
+            clock[0] += (3 if len(run.ids) == 1 else 100) + run.survey
             return super().forward(run)
 
     class Engine(scenarios.Engine):
@@ -153,8 +153,9 @@ def test_choosing_is_what_decode_steps_take_beside_the_forward(monkeypatch):
     ours, peer = Fake("pellucid"), Fake("llama.cpp")
     ours.model = Slow()
     [result] = scenarios.choose(FILE, [ours, peer], SETTING)
-    assert result.values == {way: [25.0] * 2 for way in ("greedy", "sampling", "penalties")}
-    assert ours.model.rows == [1] * 6 * 6  # the prompt and five steps, three ways, two turns
+    assert result.values == {way: [40.0] * 2 for way in ("greedy", "sampling", "penalties")}
+    # The prompt and five steps, each alone and as it is asked for; three ways, two turns.
+    assert ours.model.rows == [1] * 2 * 6 * 6
     assert peer.calls == []
 
 

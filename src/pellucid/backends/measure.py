@@ -157,7 +157,7 @@ def _passes(
     while len(walls) < _FEWEST_PASSES or time.perf_counter() < end:
         before = _times(plan)
         start = time.perf_counter()
-        model.forward(Run([Segment(ids[context:], cache)]))
+        model.forward(Run([Segment(ids[context:], cache)], survey=True))  # as for choosing
         walls.append(time.perf_counter() - start)
         cache.trim(context)
         pairs = zip(before, _times(plan), strict=True)

@@ -181,6 +181,7 @@ class _Rows:
     """Rows `first` to `last` of a run; those of one sequence that come later see these."""
 
     def __init__(self, run: Run, caches: Sequence[Any], first: int, last: int) -> None:
+        self._run = run
         self._probe = run.probe
         self._first = first
         self._wanted_first, wanted_last = np.searchsorted(run.wanted, (first, last)).tolist()
@@ -195,10 +196,11 @@ class _Rows:
 
     def run(self, lowered: Lowered, out: Floats) -> None:
         """Every part of the plan, and what a probe asks of it; `out` has all rows of the run."""
-        logits = np.empty((len(self._batch[2]), out.shape[1]), np.float32)
+        logits = out[self._kept]
         for part, stop in enumerate([*lowered.stops, None]):
             try:
-                lowered.plan.execute(*self._batch, logits, part)
+                survey = self._run.survey and stop is None
+                found = lowered.plan.execute(*self._batch, logits, part, survey)
             except OverflowError:
                 raise BackendError(
                     "this model's keys or values are too large for float16: "
@@ -208,7 +210,7 @@ class _Rows:
                 lowered.plan.write(stop.buffer, self._visited(lowered.plan, stop))
         for kept in lowered.reads:
             self._visited(lowered.plan, kept)
-        out[self._kept] = logits
+        self._run.found += found
 
     def _visited(self, plan: Any, place: Place) -> Floats:
         """The rows of a site, shown to the probe."""

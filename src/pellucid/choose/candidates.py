@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,8 +30,9 @@ class Candidates:
     ([3.0, -inf, 2.0, -inf], [0.7311, 0.0])
     """
 
-    def __init__(self, scores: Floats | Survey, ids: Ids | None = None) -> None:
+    def __init__(self, scores: Floats | Survey, ids: Ids | None = None, found: Any = None) -> None:
         self.ids = ids
+        self._found = found  # of a survey, if the model's pass has looked at the scores already
         # Whichever is given, the other is made of it when it is asked for.
         self._survey: Survey | None = None
         self._scores: Floats | None = None
@@ -43,7 +46,7 @@ class Candidates:
         """What a pass over the scores finds."""
         if self._survey is None:
             assert self._scores is not None
-            self._survey = vocabulary.survey(self._scores)
+            self._survey = vocabulary.survey(self._scores, self._found)
         return self._survey
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,7 @@ def entropy(scores: Floats) -> float:
     return math.log(total) - float(np.dot(each, below)) / total
 
 
-def survey(scores: Floats) -> Survey:
+def survey(scores: Floats, found: Any = None) -> Survey:
     """One pass over the scores, after which what is asked of the highest takes few microseconds.
 
     It tells `most`, the highest, and how many are `left`; the `total` of exp(score - most), and the
@@ -86,14 +87,15 @@ def survey(scores: Floats) -> Survey:
 
     It may be `changed` in a few places, which copies little, or `divided`, which copies nothing;
     `lost_of` what it was made of is the part of that one's softmax that is minus infinity here.
-    The scores themselves must stay as they are.
+    The scores themselves must stay as they are. `found` is what a pass of the model has found in
+    them already (`Run.found`); a survey uses it up.
 
     >>> some = survey(np.array([1, 3, 2], np.float32))
     >>> other = some.changed(np.array([1]), np.array([-np.inf], np.float32))
     >>> some.most, other.most, other.left, other.dense().tolist()
     (3.0, 2.0, 2, [1.0, -inf, 2.0])
     """
-    return Survey(scores, _isa())
+    return Survey(scores, _isa()) if found is None else Survey(scores, _isa(), found)
 
 
 def leading(scores: Floats, k: int) -> Ids:

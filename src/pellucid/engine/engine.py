@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from weakref import WeakSet
 
 import numpy as np
@@ -28,7 +28,8 @@ from pellucid.tokens.vocabulary import Vocabulary
 from pellucid.weights.tensor import Floats
 
 Part = tuple[Branch, Segment]  # what a pass takes of a branch
-Told = tuple[Floats, Mapping[str, Floats]]  # the logits it gives, and what was watched
+# The logits it gives, what was watched, and what was found in each row.
+Told = tuple[Floats, Mapping[str, Floats], Sequence[Any]]
 
 _CHUNK = 256  # ids of a long prompt that one pass takes beside other sequences
 
@@ -293,10 +294,10 @@ class Engine:
             beside = branch.beside
             if branch.unfed or (beside and beside.unfed):
                 return None
-            logits, seen = told[id(branch)]
+            logits, seen, found = told[id(branch)]
             rows = _rows(score, branch)
             others = told[id(beside)][0][-rows:] if beside else None
-            answers.append(Scored(logits[-rows:], others, seen))
+            answers.append(Scored(logits[-rows:], others, seen, found=found[-rows:]))
         if score.exits:
             exits = self._early(score, [answer.seen for answer in answers])
             for answer, early in zip(answers, exits, strict=True):
@@ -364,10 +365,11 @@ def _rows(score: Score, branch: Branch) -> int:
 
 def _forward(model: LanguageModel, parts: Sequence[Part], told: dict[int, Told]) -> None:
     """One pass: tells the rows of logits of each branch and what it watched, by its id."""
-    run = Run([segment for _, segment in parts])
+    run = Run([segment for _, segment in parts], survey=True)
     logits = model.forward(run)  # [wanted, vocab]
     for i, (branch, _) in enumerate(parts):
-        told[id(branch)] = logits[run.wanted_spans[i]], run.seen[i]
+        rows = run.wanted_spans[i]
+        told[id(branch)] = logits[rows], run.seen[i], run.found[rows]
 
 
 def _segments(score: Score, most: int | None) -> list[Part]:

@@ -111,13 +111,14 @@ class Model:
 
     def _probed(self, run: Run) -> Floats:
         """A pass that is watched; a segment without a cache has one for as long as that takes."""
-        probed = Run([s if s.cache else replace(s, cache=self.new_cache()) for s in run.segments])
+        segments = [s if s.cache else replace(s, cache=self.new_cache()) for s in run.segments]
+        probed = Run(segments, survey=run.survey)
         probe = Probe(probed, self.config, self._select, self._find)
         if not probe.reads and not probe.stops:  # no row of these is edited
             return self._passed(run)
         probed.probe = probe
         logits = self._passed(probed)
-        run.seen = probe.seen
+        run.seen, run.found = probe.seen, probed.found
         return logits
 
     def _passed(self, run: Run) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,15 +37,19 @@ class Segment:
 class Run:
     """Segments of many sequences, packed into flat rows, so that one forward serves them all.
 
-    After the pass `seen` has a dict for each segment: what it watched, `[rows, ...]` by site.
+    After the pass `seen` has a dict for each segment: what it watched, `[rows, ...]` by site. With
+    `survey`, `found` has what a backend that can do so has found in each wanted row's logits while
+    they were near (see `choose.vocabulary.survey`); else it stays empty.
 
     >>> run = Run([Segment([5, 6, 7]), Segment([8], wanted="all")])
     >>> run.ids, run.positions, run.wanted
     (array([5, 6, 7, 8]), array([0, 1, 2, 0]), array([2, 3]))
     """
 
-    def __init__(self, segments: Sequence[Segment]) -> None:
+    def __init__(self, segments: Sequence[Segment], *, survey: bool = False) -> None:
         self.segments = segments
+        self.survey = survey
+        self.found: list[Any] = []
         self.spans: list[slice] = []
         self.wanted_spans: list[slice] = []
         # Lists, as a decode step has a row each: NumPy's calls would take longer than they save.

@@ -58,7 +58,7 @@ def test_a_plan_that_waits_at_no_barrier_is_found_out(tiny: Callable[[str], Tiny
     described: list[dict[str, Any]] = tiny("llama").open(Native(1)).run.plan.describe()  # type: ignore[attr-defined]
     kinds = [step["kind"] for step in described if step["barrier"]]
     assert set(kinds) <= {"linear", "attend", "add", "norm", "rotate", "activate", "multiply",
-                          "take", "store", "quantise"}  # fmt: skip
+                          "take", "store", "quantise", "logits"}  # fmt: skip
     for step in described:
-        if step["kind"] in ("attend", "take"):
+        if step["kind"] in ("attend", "take", "logits"):
             assert step["barrier"]
