@@ -218,11 +218,27 @@ Bits bits(const Coding& c, int column, int lane) {
     return {block / 2 * whole + place, block % 2 * 4, c.group / 8 * whole + place, block * (c.bits - 4)};
 }
 
-void put_code(const Coding& c, U8* group, int column, int lane, U8 code) {
-    const Bits at = bits(c, column, lane);
-    const int low = c.bits == 8 ? code : code & 15;
-    group[at.low] |= static_cast<U8>(low << at.low_shift);
-    if (c.bits == 5 || c.bits == 6) group[at.high] |= static_cast<U8>(code >> 4 << at.high_shift);
+// A row's codes of a group: four columns at a time, as one number whose bytes they are.
+void put_codes(const Coding& c, U8* group, int lane, const U8* codes) {
+    constexpr std::uint32_t fours = 0x0f0f0f0f;
+    auto four = [codes](int block) {
+        std::uint32_t bytes;
+        std::memcpy(&bytes, codes + 4 * block, 4);
+        return bytes;
+    };
+    auto put = [group, lane](int line, std::uint32_t bytes) { std::memcpy(group + (line * kLanes + lane) * 4, &bytes, 4); };
+    const int blocks = c.group / 4;
+    if (c.bits == 8) {
+        for (int block = 0; block < blocks; block++) put(block, four(block));
+        return;
+    }
+    std::uint32_t above = 0;
+    for (int block = 0; block < blocks; block += 2) {
+        const std::uint32_t first = four(block), second = four(block + 1);
+        put(block / 2, (first & fours) | (second & fours) << 4);
+        above |= (first >> 4 & fours) << (c.bits - 4) * block | (second >> 4 & fours) << (c.bits - 4) * (block + 1);
+    }
+    if (c.bits > 4) put(blocks / 2, above);
 }
 
 int code_at(const Coding& c, const U8* group, int column, int lane) {
@@ -239,18 +255,18 @@ bool put_half(float number, U8* at) {
     return from_half(half) == number;
 }
 
-// Whether the scales are what the block says.
-bool put_scales(const Coding& c, int columns, const Block& block, int first, int lane, U8* tile) {
+// Whether the scales are what the block says, whose first group is here.
+bool put_scales(const Coding& c, const Block& block, const Place& at, int lane, U8* tile) {
     if (!c.nested) {
-        U8* scales = tile + place(c, columns, first).scales + 2 * lane;
+        U8* scales = tile + at.scales + 2 * lane;
         bool exact = put_half(block.scale, scales);
         return (c.middle || put_half(block.least, scales + 2 * kLanes)) && exact;
     }
-    U8* outer = tile + place(c, columns, first).outer + 4 * lane;
+    U8* outer = tile + at.outer + 4 * lane;
     std::memcpy(outer, &block.scale, 4);
     if (!c.middle) std::memcpy(outer + 4 * kLanes, &block.least, 4);
     for (int g = 0; g < kOuter / c.group; g++) {
-        U8* small = tile + place(c, columns, first + g).scales + lane;
+        U8* small = tile + at.scales + g * c.scale_bytes() + lane;
         std::memcpy(small, &block.scales[g], 1);
         if (!c.middle) std::memcpy(small + kLanes, &block.minima[g], 1);
     }
@@ -272,16 +288,18 @@ std::pair<double, double> scales_at(const Coding& c, int columns, const U8* tile
 
 bool pack_coded_row(const Format& f, const U8* row, const Matrix& m, int lane, U8* tile) {
     const Coding c = coding(f.code);
+    const std::size_t code_bytes = c.code_bytes(), scale_bytes = c.scale_bytes();
+    const int together = c.block_columns(m.columns) / c.group, groups = f.size / c.group;
     Block block;
+    Place at{};
     bool exact = true;
-    for (int b = 0; b < m.columns / f.size; b++, row += f.bytes) {
+    for (int g = 0; g < m.columns / c.group; g += groups, row += f.bytes) {
+        if (g % together == 0) at = place(c, m.columns, g);
         f.read(row, block);
-        const int first = b * f.size / c.group;
-        for (int g = 0; g < f.size / c.group; g++) {
-            U8* codes = tile + place(c, m.columns, first + g).codes;
-            for (int i = 0; i < c.group; i++) put_code(c, codes, i, lane, block.codes[g * c.group + i]);
-        }
-        exact &= put_scales(c, m.columns, block, first, lane, tile);
+        exact &= put_scales(c, block, at, lane, tile);
+        for (int i = 0; i < groups; i++) put_codes(c, tile + at.codes + i * code_bytes, lane, block.codes + i * c.group);
+        at.codes += groups * code_bytes;
+        at.scales += groups * scale_bytes;
     }
     return exact;
 }
@@ -315,8 +333,9 @@ Packed::Packed(const std::string& kind, const U8* data, std::size_t stride, int 
     pool.run([&](int t) {
         for (std::int64_t tile = tiles * t / pool.size(); tile < tiles * (t + 1) / pool.size(); tile++) {
             U8* out = memory_.get() + matrix_.tile_bytes * tile;
-            std::memset(out, 0, matrix_.tile_bytes);
-            for (int lane = 0; lane < std::min<std::int64_t>(kLanes, rows - tile * kLanes); lane++) {
+            const int lanes = static_cast<int>(std::min<std::int64_t>(kLanes, rows - tile * kLanes));
+            if (lanes < kLanes) std::memset(out, 0, matrix_.tile_bytes);
+            for (int lane = 0; lane < lanes; lane++) {
                 const U8* row = data + stride * (tile * kLanes + lane);
                 if (!f)
                     pack_dense_row(row, columns, size, lane, out);
