@@ -49,12 +49,11 @@ def pairs_of(lines: Iterable[str], path: str | Path) -> list[Pair]:
     >>> pairs_of(["Ġ t", "h e"], "")
     [('Ġ', 't'), ('h', 'e')]
     """
-    pairs = []
-    for number, line in enumerate(lines):
-        left, space, right = line.partition(" ")
-        if not (left and space and right) or " " in right:
+    pairs: list[Any] = [tuple(line.split(" ")) for line in lines]
+    for number, pair in enumerate(pairs):
+        if len(pair) != 2 or not all(pair):
+            line = " ".join(pair)
             raise FormatError(path, f"merge {number}", f"is not two pieces: {line[:80]!r}")
-        pairs.append((left, right))
     return pairs
 
 
