@@ -18,21 +18,11 @@ from pellucid.engine.engine import Engine
 from pellucid.engine.opened import Opened
 from pellucid.engine.prompt import Prompt, Prompts, are_several, messages_of
 from pellucid.engine.running import check_finite
-from pellucid.engine.stepper import Stepper
 from pellucid.errors import ParameterError, PellucidError, UnsupportedError
-from pellucid.look.considered import considered
-from pellucid.look.conversation import Conversation
-from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
-from pellucid.look.next import NextView
-from pellucid.look.replay import ReplayView
-from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.speaker import Speaker
 from pellucid.look.streams import Stream, Streams
-from pellucid.look.tokens import TokensView
-from pellucid.look.tree import TreeView
-from pellucid.look.walk import Walk
 from pellucid.model import positions
 from pellucid.model.backend import Backend
 from pellucid.model.changes import Change
@@ -46,18 +36,23 @@ from pellucid.tokens.conversation import Message
 from pellucid.tokens.merges import Split
 from pellucid.tokens.template import ChatTemplate
 from pellucid.tokens.tokenizer import Tokenizer
-from pellucid.trace.identity import check_identity
-from pellucid.trace.origin import Origin
-from pellucid.trace.readings import Subject
-from pellucid.trace.record import passes
-from pellucid.trace.replay import replay
-from pellucid.trace.trace import Trace
 from pellucid.weights.checkpoint import Checkpoint, open_checkpoint
 from pellucid.weights.references import resolve
 from pellucid.weights.tensor import Floats, Tensor
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a method imports its own view: a process needs few of them
+    from pellucid.look.conversation import Conversation
+    from pellucid.look.explanation import ExplanationView
     from pellucid.look.looking import Look
+    from pellucid.look.next import NextView
+    from pellucid.look.replay import ReplayView
+    from pellucid.look.score import ScoreView
+    from pellucid.look.tokens import TokensView
+    from pellucid.look.tree import TreeView
+    from pellucid.look.walk import Walk
+    from pellucid.trace.origin import Origin
+    from pellucid.trace.readings import Subject
+    from pellucid.trace.trace import Trace
 
 _MERGES_UNASKED = 200, 12  # characters, words; a longer text shows its merges when asked
 
@@ -234,6 +229,8 @@ class LM:
 
         `merges` left open shows them for a short text of a BPE tokenizer.
         """
+        from pellucid.look.tokens import TokensView
+
         if not isinstance(text, str):
             raise ParameterError("text", f"must be text, not {type(text).__name__}")
         cut = self.tokenizer.tokens(text, parse_special=parse_special)
@@ -254,6 +251,8 @@ class LM:
 
         Raises BackendError where the model computes NaN.
         """
+        from pellucid.look.next import NextView
+
         top = Integer(1, self.config.vocab_size).check("top", top)
         return NextView.of(self._last_logits(prompt), top, self._bytes)
 
@@ -268,6 +267,9 @@ class LM:
         The first token of a model without BOS has nothing before it, and so no probability. Raises
         BackendError where the model computes NaN.
         """
+        from pellucid.look.score import ScoredToken, ScoreView
+        from pellucid.trace.record import passes
+
         ids = self._ids(prompt)
         logprobs: list[float | None] = [None]
         for part in passes(self.model, ids[:-1], edits=self.edits):
@@ -295,7 +297,8 @@ class LM:
         looked at again, by the model that it is of. `watch` names sites to be kept (docs/sites.md);
         what a view needs besides is computed when it is asked for.
         """
-        from pellucid.look.looking import Look  # noqa: PLC0415  (its views take a tenth of a start)
+        from pellucid.look.looking import Look
+        from pellucid.trace.trace import Trace
 
         prompt = prompt.trace if isinstance(prompt, Look) else prompt
         if not isinstance(prompt, Trace):
@@ -312,6 +315,10 @@ class LM:
         Raises ParameterError for a trace of another model, and for one of changes that were made by
         a Python function, which no file holds.
         """
+        from pellucid.look.replay import ReplayView
+        from pellucid.trace.replay import replay
+        from pellucid.trace.trace import Trace
+
         trace = trace if isinstance(trace, Trace) else trace.trace
         lm, prompt = self._of(trace), list(trace.ids[: trace.prompt_length])
         checks = replay(
@@ -323,12 +330,16 @@ class LM:
         """The model under the edits of a trace. Raises ParameterError for one of another model, and
         where functions changed it that this one is not changed by.
         """
+        from pellucid.trace.identity import check_identity
+
         check_identity(trace, self._origin, self._bytes)
         if self._told() == list(trace.edits):
             return self
         return self._edited(tuple(map(Edit.from_dict, trace.edits)))
 
     def _traced(self, prompt: Prompt | Sequence[Message], given: dict[str, Any]) -> Trace:
+        from pellucid.trace.trace import Trace
+
         messages = messages_of(prompt)
         ids = self._ids(prompt if messages is None else self.chat_ids(messages))
         asked = parameters(**given).given()
@@ -353,9 +364,13 @@ class LM:
 
     @cached_property
     def _origin(self) -> Origin:
+        from pellucid.trace.origin import Origin
+
         return Origin.of(self.name, self.checkpoint, self.config, self._opened.backend)
 
     def _subject(self) -> Subject:
+        from pellucid.trace.readings import Subject
+
         return Subject(
             self.model, self.checkpoint, self._bytes, self.edits, self._speaker.lexicon.ids
         )
@@ -408,6 +423,8 @@ class LM:
 
         `token` explains the one at this place of the answer alone. `given` as in `generate`.
         """
+        from pellucid.look.explanation import ExplanationView
+
         top = Integer(1, 1000).check("top", top)
         if given.get("ledger") is None:
             given["ledger"] = max(top, DEFAULT_LEDGER)
@@ -426,6 +443,9 @@ class LM:
         The drawing has `depth` tokens of each way and `width` branches of each node. `given` as in
         `generate`.
         """
+        from pellucid.look.considered import considered
+        from pellucid.look.tree import TreeView
+
         depth = Integer(1, 200).check("depth", depth)
         width = Integer(1, 1000).check("width", width)
         ids = self._ids(prompt)
@@ -440,6 +460,9 @@ class LM:
         `given` as in `generate`; what looks farther than one token, as a search does, is a
         ParameterError.
         """
+        from pellucid.engine.stepper import Stepper
+        from pellucid.look.walk import Walk
+
         ids = self._ids(prompt)
         parameters(**given)
         stepper = Stepper(self.engine, ids, edits=self.edits, **given)
@@ -457,6 +480,8 @@ class LM:
 
     def conversation(self, system: str | None = None) -> Conversation:
         """A conversation that grows; what was said is not computed again."""
+        from pellucid.look.conversation import Conversation
+
         return Conversation(self, system)
 
     def chat_ids(self, messages: Sequence[Message]) -> list[int]:

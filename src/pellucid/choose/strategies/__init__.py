@@ -3,32 +3,29 @@
 `strategy` picks one by the parameters that ask for it.
 """
 
+from importlib import import_module
+
 from pellucid.choose.parameters import GenerationParameters
-from pellucid.choose.strategies.beam import beam_search
-from pellucid.choose.strategies.best_of import best_of_n
-from pellucid.choose.strategies.constrained import constrained_beam_search
-from pellucid.choose.strategies.contrastive import contrastive_search
-from pellucid.choose.strategies.diverse import diverse_beam_search
-from pellucid.choose.strategies.dola import dola
 from pellucid.choose.strategies.sampling import sample
-from pellucid.choose.strategies.speculative import speculate
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps, Strategy
 from pellucid.errors import ParameterError
 
-# The parameter that asks for a strategy, and the strategy; nothing asked means `sample`.
-STRATEGIES: dict[str, Strategy] = {
-    "force_words": constrained_beam_search,
-    "force_words_ids": constrained_beam_search,
-    "num_beam_groups": diverse_beam_search,
-    "num_beams": beam_search,
-    "best_of": best_of_n,
-    "penalty_alpha": contrastive_search,
-    "dola_layers": dola,
-    "prompt_lookup_num_tokens": speculate,
-    "assistant_early_exit": speculate,
+# The parameter that asks for a strategy, and where that is: a process loads the one it needs.
+# Nothing asked means `sample`.
+STRATEGIES = {
+    "force_words": "constrained.constrained_beam_search",
+    "force_words_ids": "constrained.constrained_beam_search",
+    "num_beam_groups": "diverse.diverse_beam_search",
+    "num_beams": "beam.beam_search",
+    "best_of": "best_of.best_of_n",
+    "penalty_alpha": "contrastive.contrastive_search",
+    "dola_layers": "dola.dola",
+    "prompt_lookup_num_tokens": "speculative.speculate",
+    "assistant_early_exit": "speculative.speculate",
 }
 
-_ALONE = (contrastive_search, dola, speculate)
+_DRAFTED = "speculative.speculate"
+_ALONE = ("contrastive.contrastive_search", "dola.dola", _DRAFTED)
 
 
 def strategy(parameters: GenerationParameters, draft: bool = False) -> Strategy:
@@ -38,12 +35,18 @@ def strategy(parameters: GenerationParameters, draft: bool = False) -> Strategy:
     """
     asked = {name: chosen for name, chosen in STRATEGIES.items() if parameters.acts(name)}
     if draft:
-        asked["draft"] = speculate
+        asked["draft"] = _DRAFTED
     for name, chosen in asked.items():
         if chosen in _ALONE and len(asked) > 1:
             other = next(other for other in asked if other != name)
             raise ParameterError(name, f"excludes {other}: give one of the two")
-    return next(iter(asked.values()), sample)
+    return _loaded(next(iter(asked.values()))) if asked else sample
+
+
+def _loaded(place: str) -> Strategy:
+    module, _, name = place.partition(".")
+    found: Strategy = getattr(import_module(f"{__name__}.{module}"), name)
+    return found
 
 
 __all__ = [
@@ -54,6 +57,5 @@ __all__ = [
     "Steps",
     "Strategy",
     "sample",
-    "speculate",
     "strategy",
 ]
