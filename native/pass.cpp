@@ -13,6 +13,7 @@ namespace {
 
 // A piece of work should read or write so much: a microsecond or two, as a claim takes a fiftieth.
 constexpr std::size_t kPieceBytes = 32 * 1024;
+constexpr int kFewRows = 8;                     // whose pass takes as long as memory does
 constexpr std::size_t kPieces = 16;             // of a group in a thread's share, at most
 
 // The part `i` of `n` that is cut into `parts`.
@@ -67,6 +68,10 @@ public:
             if (left < last - first) return run(group, part(extent.units, first + left, pieces), thread);
             left -= last - first;
         }
+    }
+
+    Ahead ahead(int phase, int share) override {
+        return plan_.ahead(phases_, phase, batch_, share, shares_);
     }
 
     // The time between the openings of two phases is that of the first's operations, in proportion
@@ -154,6 +159,25 @@ std::size_t Plan::cut(const Extent& extent) const {
     if (threads == 1 || bytes < 2 * kPieceBytes) return extent.units > 0;
     const std::size_t each = std::clamp<std::size_t>(bytes / kPieceBytes / threads, 1, kPieces);
     return std::min(extent.units, each * threads);
+}
+
+// A share's weights in the next phase that multiplies by any. Many rows take longer over theirs than
+// memory does.
+Ahead Plan::ahead(const Phases& phases, int phase, const Batch& batch, int share, int shares) const {
+    constexpr std::size_t most = 128 * 1024;    // a part of a core's own cache
+    if (batch.rows > kFewRows) return {};
+    for (int next = phase + 1; next < std::min<int>(phase + 4, static_cast<int>(phases.size())); next++)
+        for (const Group& group : phases[next]) {
+            const Op& op = ops_[group.ops.front()];
+            if (op.kind != Kind::linear) continue;
+            const Extent units = extent(group, batch);
+            const std::size_t pieces = cut(units), unit = kernels_->tiles * op.matrix->matrix().tile_bytes;
+            const auto [first, last] = part(pieces, share, shares);
+            if (first == last) continue;
+            const std::size_t from = part(units.units, first, pieces).first, to = part(units.units, last - 1, pieces).second;
+            return {op.matrix->matrix().data + from * unit, std::min(most, (to - from) * unit)};
+        }
+    return {};
 }
 
 Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {

@@ -146,6 +146,7 @@ private:
     // pass.cpp
     void make_room(const Batch& batch);
     std::size_t cut(const Extent& extent) const;
+    Ahead ahead(const Phases& phases, int phase, const Batch& batch, int share, int shares) const;
     Extent extent(const Group& group, const Batch& batch) const;
     void run_units(const Op& op, const Batch& batch, Stage stage, int first, int last);
     // operations.cpp

@@ -26,6 +26,11 @@ inline long process_id() {
 #endif
 }
 
+struct Ahead {
+    const std::uint8_t* from = nullptr;
+    std::size_t bytes = 0;
+};
+
 // What a crew does: phases, each cut into pieces, of which every thread has a share to begin with.
 // A phase begins when all pieces of the one before are done. Neither function may throw.
 class Work {
@@ -35,6 +40,8 @@ public:
     // How many pieces of a phase are in a share, at most 65,535. Asked once, as the phase begins.
     virtual int pieces(int phase, int share) = 0;
     virtual void piece(int phase, int share, int number, int thread) = 0;
+    // Memory that a share will read in a later phase: who waits fetches it meanwhile.
+    virtual Ahead ahead(int, int) { return {}; }
 };
 
 // The threads of a pool. Pieces are claimed, and done ones counted: nobody waits for a thread to
@@ -77,6 +84,8 @@ private:
         std::atomic<std::uint64_t> word{0};     // epoch << 32 | first << 16 | end
         int patience = kPatience;               // of the thread's own, before it helps
         int phase = 0;      // beside it, since a line that another core wrote takes long to come
+        std::atomic<const std::uint8_t*> from{nullptr};     // what to fetch while waiting
+        std::atomic<std::size_t> bytes{0};
     };
     static std::uint32_t epoch_of(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
 
@@ -91,6 +100,23 @@ private:
         }
     }
 
+    // Brings memory near, a little at a time. What it is may be replaced meanwhile, by both or one of its
+    // two numbers, and be freed after the last phase: to fetch ahead what is not there does no harm.
+    class Fetch {
+    public:
+        explicit Fetch(const Share& share)
+            : at_(reinterpret_cast<std::uintptr_t>(share.from.load(std::memory_order_relaxed))),
+              end_(at_ + share.bytes.load(std::memory_order_relaxed)) {}
+        bool some() {
+            if (at_ >= end_) return false;
+            for (int line = 0; line < 4; line++, at_ += 64) __builtin_prefetch(reinterpret_cast<const void*>(at_), 0, 2);
+            return true;
+        }
+
+    private:
+        std::uintptr_t at_, end_;
+    };
+
     // Do what can be claimed; when that was the last of its phase, open the next. Else wait for it.
     // Who is there finishes a share at about the same time, and takes longer where it is helped; so
     // help waits a moment, unless it was needed the last time.
@@ -98,14 +124,15 @@ private:
         const std::uint32_t epoch = epoch_of(shares_[t].word.load(std::memory_order_acquire));
         int finished = 0;
         if (finish(t, t, finished)) return open(t);
-        if (opened(t, epoch, shares_[t].patience)) return;
+        Fetch fetch(shares_[t]);
+        if (opened(t, epoch, shares_[t].patience, fetch)) return;
         bool helped = false;
         for (int i = 1; i < size_; i++) {
             if (finish(t, (t + i) % size_, finished)) return open(t);
             helped |= finished > 0;
         }
         shares_[t].patience = helped ? 0 : kPatience;
-        if (!opened(t, epoch, kSpins)) sleep(t, epoch);
+        if (!opened(t, epoch, kSpins, fetch)) sleep(t, epoch);
     }
 
     // Do what is left of a share, and how many pieces those were; whether nothing then is left of the phase. Counted share by share,
@@ -138,6 +165,9 @@ private:
         const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
         const int own = counts_[t] > 0;
         for (int s = 0; s < size_; s++) {
+            const Ahead ahead = work_->ahead(phase_, s);
+            shares_[s].from.store(ahead.from, std::memory_order_relaxed);
+            shares_[s].bytes.store(ahead.bytes, std::memory_order_relaxed);
             shares_[s].phase = phase_;
             const std::uint32_t first = s == t && own ? 0x10000 : 0;
             shares_[s].word.store(static_cast<std::uint64_t>(epoch) << 32 | first | static_cast<std::uint32_t>(counts_[s]),
@@ -151,11 +181,11 @@ private:
     }
 
     // Spin while the others are at work on their cores; whether there is something new to do.
-    bool opened(int t, std::uint32_t epoch, int spins) const {
+    bool opened(int t, std::uint32_t epoch, int spins, Fetch& fetch) const {
         for (; spins > 0; spins--) {
             if (epoch_of(shares_[t].word.load(std::memory_order_acquire)) != epoch) return true;
             if (t == 0 && done_.load(std::memory_order_relaxed)) return true;
-            pause();
+            if (!fetch.some()) pause();
         }
         return false;
     }
