@@ -1,4 +1,4 @@
-// Attention: keys and values into a sequence, and what each query gathers of them, a page at a time.
+// Attention: keys and values into a sequence, and what each query gathers of them, a range at a time.
 #include "plan.hpp"
 
 #include <algorithm>
@@ -7,11 +7,6 @@
 #include <numeric>
 
 namespace pellucid {
-namespace {
-
-constexpr int kRange = 4 * kPage;       // keys that are gathered before they are joined to the rest
-
-}  // namespace
 
 void Plan::make_room_for_attention(const Batch& batch) {
     items_.clear();
@@ -73,19 +68,16 @@ void Plan::attend_item(const Op& op, const Batch& batch, const Item& item) {
         std::fill_n(all_mixed[i], l.padded_dim, 0.0f);
     }
     for (int range = first / kRange * kRange; range < last; range += kRange) {
+        Keys pages[kRange / kPage];
+        for (int at = std::max(range, first / kPage * kPage); at < std::min(last, range + kRange); at += kPage)
+            pages[(at - range) / kPage] = item.span->sequence->read(at / kPage, op.layer, item.head, at + kPage >= last);
+        int low[kQueries], high[kQueries];
         for (int i = 0; i < item.count; i++) {
-            now[i] = {-std::numeric_limits<float>::infinity(), 0, now_mixed[i]};
-            std::fill_n(now_mixed[i], l.padded_dim, 0.0f);
+            low[i] = std::clamp(from[i] - range, 0, kRange);
+            high[i] = std::clamp(to[i] - range, 0, kRange);
+            now[i].mixed = now_mixed[i];
         }
-        for (int at = std::max(range, first / kPage * kPage); at < std::min(last, range + kRange); at += kPage) {
-            int low[kQueries], high[kQueries];
-            for (int i = 0; i < item.count; i++) {
-                low[i] = std::clamp(from[i] - at, 0, kPage);
-                high[i] = std::clamp(to[i] - at, 0, kPage);
-            }
-            const Keys page = item.span->sequence->read(at / kPage, op.layer, item.head, at + kPage >= last);
-            kernels_->attend(a, page, item.count, q, low, high, now);
-        }
+        kernels_->attend(a, pages, item.count, q, low, high, now);
         for (int i = 0; i < item.count; i++) kernels_->join(all[i], now[i], l.padded_dim);
     }
     for (int i = 0; i < item.count; i++) kernels_->scale(all_mixed[i], 1.0f / all[i].sum, l.head_dim, out[i]);

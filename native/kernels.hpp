@@ -9,6 +9,7 @@
 namespace pellucid {
 
 constexpr int kPage = 64;       // positions of keys and values that are stored together
+constexpr int kRange = 4 * kPage;   // keys that are gathered together, and then joined to the rest
 constexpr int kGroup = 32;      // activations that share a scale
 constexpr int kMaxHead = 512;   // dimensions of a head
 constexpr int kQueries = 8;     // that one reading of a page serves
@@ -68,8 +69,8 @@ struct Kernels {
     void (*softcap)(const float* a, float cap, std::size_t n, float* out);
     // False if a number is too large for f16, and became infinite.
     bool (*to_half)(const float* x, std::size_t n, std::uint16_t* out);
-    // Up to kQueries queries over one page; of query i the keys [from[i], to[i]) of the page count.
-    void (*attend)(const Attention&, const Keys&, int queries, const float* const* q,
+    // Up to kQueries queries over the pages of a range; of query i its keys [from[i], to[i]) count.
+    void (*attend)(const Attention&, const Keys* pages, int queries, const float* const* q,
                    const int* from, const int* to, Gathered* gathered);
     // Join what was gathered over the next range to what was before.
     void (*join)(Gathered& before, const Gathered& next, int padded_dim);

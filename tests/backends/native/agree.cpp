@@ -240,7 +240,7 @@ void attend() {
     Halves small_keys(keys.size()), small_values(values.size());
     plain.to_half(keys.data(), keys.size(), small_keys.data());
     plain.to_half(values.data(), values.size(), small_values.data());
-    Keys page{full ? static_cast<const void*>(keys.data()) : small_keys.data(),
+    const Keys page{full ? static_cast<const void*>(keys.data()) : small_keys.data(),
               full ? static_cast<const void*>(values.data()) : small_values.data(), keys.data()};
     Attention a{full, dim, padded, 1 / std::sqrt(static_cast<float>(dim)), whole(0, 1) ? 5.0f : 0.0f};
     const float* q[4];
@@ -248,14 +248,15 @@ void attend() {
     for (int i = 0; i < n; i++) {
         q[i] = asked.data() + i * dim;
         for (int pass : {0, 1}) {
-            from[pass][i] = whole(0, kPage);
-            to[pass][i] = whole(0, kPage);
+            from[pass][i] = whole(0, kRange);
+            to[pass][i] = whole(0, kRange);
         }
     }
-    auto gathered = [&](const Kernels& k) {     // over two pages, and over one that is then joined
+    const Keys pages[kRange / kPage] = {page, page, page, page};
+    auto gathered = [&](const Kernels& k) {     // over a range, and over another that is joined to it
         Queries first(n, padded), second(n, padded);
-        for (int pass : {0, 1}) k.attend(a, page, n, q, from[pass], to[pass], first.all.data());
-        k.attend(a, page, n, q, from[1], to[1], second.all.data());
+        k.attend(a, pages, n, q, from[0], to[0], first.all.data());
+        k.attend(a, pages, n, q, from[1], to[1], second.all.data());
         for (int i = 0; i < n; i++) k.join(first.all[i], second.all[i], padded);
         return first.result();
     };
