@@ -237,6 +237,7 @@ def _check_text(line: str, commands: Sequence[str]) -> None:
     name = word.lower().lstrip("-").replace("-", "_")
     if line.startswith('"'):
         return
+    meant: str | None
     if name in PARAMETERS and (rest or "_" in name):
         meant = f"set {name} {rest}".strip()
     elif rest and not rest.isdecimal():

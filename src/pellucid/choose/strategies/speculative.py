@@ -46,7 +46,9 @@ def _grow(branch: Branch, picker: Picker, drafter: Drafter, scored: Scored) -> S
         while True:
             for row, guess in enumerate([*guesses, None]):
                 say, draft = _check(picker, branch, scored, row, guess)
-                path.grow(say, "said", draft)
+                if draft and not draft.accepted:
+                    path.reject(draft, scored.own[row].prob(draft.token))
+                path.grow(say, "said")
                 counts.accepted += bool(draft and draft.accepted)
                 branch.append(say.token)
                 if (yield say):
