@@ -166,10 +166,16 @@ def test_guesses_that_are_rejected_leave_no_trace_in_the_grammar(engine: Engine)
             {"choice": ["abcd", "abcde"], "max_new_tokens": 3},
             "choice: no text can be spelled",
         ),
-        ({"choice": ["ab"], "stop_token_ids": [98]}, "constraint: leaves no token to choose from"),
+        ({"choice": ["ab"], "stop_token_ids": [98]}, "choice: leaves no token to choose from"),
+        ({"regex": "ab", "stop_token_ids": [98]}, "regex: leaves no token to choose from"),
+        ({"grammar": 'start: "ab"', "stop_token_ids": [98]}, "grammar: leaves no token to choose"),
+        ({"json_schema": {"const": "b"}, "stop_token_ids": [98]}, "json_schema: leaves no token"),
         ({"choice": ["ab"], "min_new_tokens": 5}, "min_new_tokens: leaves no token to choose from"),
         ({"regex": r"[^\s\S]"}, "regex: no text matches it"),
-        ({"regex": "b", "samplers": "temperature"}, "samplers: leaves out constraint"),
+        (
+            {"regex": "b", "samplers": "temperature"},
+            "samplers: leaves out constraint, which regex asks for",
+        ),
     ],
 )
 def test_what_contradicts_the_form_is_refused(
