@@ -36,10 +36,18 @@ class Chain:
         self._values = {row.name: row.values(parameters) for row in self.filters}
 
     def follow(self, branch: Branch, setting: Setting) -> None:
-        """Give a branch what the filters have to remember of it, and what they compare it with."""
+        """Give a branch what the filters have to remember of it, and what they compare it with.
+
+        Raises ParameterError for what no answer can meet: a grammar is compiled here.
+        """
         for row in self.filters:
             if row.state:
                 branch.followers[row.name] = row.state(setting, *self._values[row.name])
+        self.compare(branch, setting)
+
+    def compare(self, branch: Branch, setting: Setting) -> None:
+        """Give a branch the second stream that guidance compares it with."""
+        for row in self.filters:
             if row.beside:
                 branch.beside = row.beside(setting, *self._values[row.name])
 

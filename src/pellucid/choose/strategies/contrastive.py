@@ -30,7 +30,6 @@ def contrastive_search(task: Task) -> Steps:
     """
     root = task.root
     root.cache.trim(0)  # the states of all positions are compared, and no cache holds them
-    task.chain.follow(root, task)
     (scored,) = yield Score([root], watch=(_STATES,))
     search = _Search(task, Past(scored.seen[_STATES]))
     while True:

@@ -197,8 +197,6 @@ class Group:
 
 def search_groups(search: Search, groups: Sequence[Group]) -> Steps:
     """Advance all groups together until all are over; then say the best."""
-    task = search.task
-    task.chain.follow(task.root, task)
     while beams := [beam for group in groups for beam in group.beams]:
         branches = list(dict.fromkeys(beam.branch for beam in beams))  # all begin with the root
         answers = yield Score(branches)
