@@ -400,7 +400,7 @@ def test_lengths_become_concrete_for_a_prompt(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_length": 10}, "max_length: 10 leaves no room: the prompt alone has 10 tokens"),
+        ({"max_length": 10}, "max_length: must be above 10, the prompt's length, not 10"),
         ({"min_length": 500}, "min_length: asks for 490 new tokens; at most 256 can follow"),
         ({"min_new_tokens": 300}, "min_new_tokens: asks for 300 new tokens; at most 256"),
         ({"min_new_tokens": 5}, "min_new_tokens: has no effect: nothing but the length ends"),
