@@ -190,6 +190,7 @@ class Engine:
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
         )
+        task.chain.check()
         task.chain.follow(root, task)
         return task
 
