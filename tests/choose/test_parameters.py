@@ -111,7 +111,7 @@ REFUSED = [
     # names of filters
     ({"dialect": "ollama"}, "dialect: must be transformers or llama.cpp or vllm, not 'ollama'"),
     ({"dialect": 1}, "dialect: must be transformers or llama.cpp or vllm, not 1"),
-    ({"samplers": "top_k;top_q"}, "samplers: has 'top_q', which is no filter's name"),
+    ({"samplers": "top_k;topp"}, "samplers: has 'topp', which is no filter's name; did you mean"),
     ({"samplers": ["top_k", 5]}, "samplers: has 5, which is no filter's name"),
     ({"samplers": "top_k;temp;top-k"}, "samplers: has top_k twice"),
     ({"samplers": "top_k;" * 65}, "samplers: a list may have at most 64 values"),
