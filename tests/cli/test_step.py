@@ -59,6 +59,10 @@ def test_what_is_taken_back_is_gone_and_parameters_change_from_here_on(run: Run)
     _, set_, unset = states(run, "set suppress_tokens 550 1466", "unset suppress-tokens")
     assert [c["removed_by"] for c in set_["candidates"]][:3] == ["suppress_tokens"] * 2 + [None]
     assert unset == start
+    *_, options, equals = states(run, "set --suppress-tokens 550", "set suppress_tokens=550")
+    assert options["candidates"][0]["removed_by"] == "suppress_tokens"
+    assert equals == options
+    assert states(run, "set suppress_tokens 550", "unset --suppress-tokens")[-1] == start
     _, flag, text = states(run, "set do_sample true", "set stop 'a b' c")
     assert flag["seed"] == text["seed"] is not None
 
@@ -120,7 +124,8 @@ def test_why_is_the_ledger_of_the_last_token(run: Run) -> None:
         ("hlep", "token: did you mean `help`?"),
         ("clear", "token: did you mean `back`?"),
         ("temperature 0.7", "token: did you mean `set temperature 0.7`?"),
-        ("--top-p 0.7", "token: did you mean `set top_p 0.7`?"),
+        ("--top-p 0.7", "token: did you mean `set --top-p 0.7`?"),
+        ("temperature=0.7", "token: did you mean `set temperature=0.7`?"),
         ("show me", 'show: nothing goes after it; a text stands in quotes: "show me"'),
         ("pick", "token: is an empty text"),
         ("unset", "unset: needs the name of a parameter"),

@@ -117,7 +117,7 @@ class Session:
             self._run("")
         elif plain := self._plain.get(name):
             if rest.strip():
-                reason = f"nothing goes after it; a text stands in quotes: {json.dumps(line)}"
+                reason = f"nothing goes after it; a text stands in quotes: {_quoted(line)}"
                 raise ParameterError(name, reason)
             plain()
         elif command := self._commands.get(name):
@@ -160,14 +160,15 @@ class Session:
             told = (f"{name} {value}" for name, value in self.walk.parameters.given().items())
             remark("\n".join(told))
             return
-        name, *values = _words(rest)
-        self.walk.set(**_setting(name.replace("-", "_"), values))
+        word, *values = _words(rest)
+        name, equals, value = word.partition("=")  # name=value is as good
+        self.walk.set(**_setting(_parameter(name), [value, *values] if equals else values))
         self._show()
 
     def _unset(self, rest: str) -> None:
         if not rest.strip():
             raise ParameterError("unset", "needs the name of a parameter; `set` shows them")
-        self.walk.set(**dict.fromkeys(rest.replace("-", "_").split()))
+        self.walk.set(**dict.fromkeys(map(_parameter, rest.split())))
         self._show()
 
     def _branch(self, rest: str) -> None:
@@ -234,18 +235,18 @@ class Session:
 def _check_text(line: str, commands: Sequence[str]) -> None:
     """Refuse a text that is rather a command or a parameter, not quite as it is to be written."""
     word, _, rest = line.partition(" ")
-    name = word.lower().lstrip("-").replace("-", "_")
+    name, equals, _ = _parameter(word.lower()).partition("=")
     if line.startswith('"'):
         return
     meant: str | None
-    if name in PARAMETERS and (rest or "_" in name):
-        meant = f"set {name} {rest}".strip()
+    if name in PARAMETERS and (rest or equals or "_" in name):
+        meant = f"set {word.lower()} {rest}".strip()
     elif rest and not rest.isdecimal():
         return
     else:
         meant = _meant(name.removeprefix("/"), commands)
     if meant:
-        reason = f"did you mean `{meant}`? a text stands in quotes: {json.dumps(line)}"
+        reason = f"did you mean `{meant}`? a text stands in quotes: {_quoted(line)}"
         raise ParameterError("token", reason)
 
 
@@ -264,12 +265,25 @@ def _meant(word: str, commands: Sequence[str]) -> str | None:
     return known[near[0]] if near and word != f"{near[0]}s" else None
 
 
+def _parameter(word: str) -> str:
+    """The name of a parameter, which may be typed as an option.
+
+    >>> _parameter("--top-k")
+    'top_k'
+    """
+    return word.lstrip("-").replace("-", "_")
+
+
 def _number(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
         reason = f"must be a whole number, not {shown(text)}; a text may stand in quotes"
         raise ParameterError(name, reason) from None
+
+
+def _quoted(line: str) -> str:
+    return json.dumps(line, ensure_ascii=False)
 
 
 def _unquoted(line: str) -> str:
