@@ -275,6 +275,12 @@ def test_a_parameter_that_cannot_be_is_refused_before_the_weights_are_read(unrea
     assert "model" not in vars(unread)
 
 
+def test_a_draft_model_is_refused_where_nothing_is_guessed(lm):
+    for call in (lm.step, lm.look):
+        with raises(ParameterError, match="draft: has no effect here"):
+            call(PROMPT, draft=lm)
+
+
 @pytest.mark.parametrize("top", [0, -1, 49_153, 1.5, True, "3", None])
 def test_next_lists_one_token_to_all_of_them(unread, top):
     with raises(ParameterError, match=r"^top: "):

@@ -416,12 +416,19 @@ class LM:
         return self._speaker.streams(requests, self.engine.run(requests))
 
     def explain(
-        self, prompt: Prompt, *, top: int = 5, token: int | None = None, **given: Any
+        self,
+        prompt: Prompt,
+        *,
+        top: int = 5,
+        token: int | None = None,
+        draft: LM | None = None,
+        **given: Any,
     ) -> ExplanationView:
         """Continue a prompt, and show why each token was chosen: what the model said of its `top`
         candidates and what each filter did to them, and where the draw fell.
 
-        `token` explains the one at this place of the answer alone. `given` as in `generate`.
+        `token` explains the one at this place of the answer alone. `draft` and `given` as in
+        `generate`.
         """
         from pellucid.look.explanation import ExplanationView
 
@@ -431,17 +438,25 @@ class LM:
         kept = parameters(**given).value("ledger")
         if top > kept:
             raise ParameterError("ledger", f"{kept} keeps less than top={top}")
-        answer = self.generate(self._ids(prompt), **given).generation
+        answer = self.generate(self._ids(prompt), draft=draft, **given).generation
         if token is not None:
             token = Integer(0, max(0, len(answer.tokens) - 1)).check("token", token)
         return ExplanationView(answer, self._bytes, top=top, at=token)
 
-    def tree(self, prompt: Prompt, *, depth: int = 16, width: int = 5, **given: Any) -> TreeView:
+    def tree(
+        self,
+        prompt: Prompt,
+        *,
+        depth: int = 16,
+        width: int = 5,
+        draft: LM | None = None,
+        **given: Any,
+    ) -> TreeView:
         """Continue a prompt, and show all that was considered: the branches of a search, or the
         candidates beside each chosen token.
 
-        The drawing has `depth` tokens of each way and `width` branches of each node. `given` as in
-        `generate`.
+        The drawing has `depth` tokens of each way and `width` branches of each node. `draft` and
+        `given` as in `generate`.
         """
         from pellucid.look.considered import considered
         from pellucid.look.tree import TreeView
@@ -449,7 +464,7 @@ class LM:
         depth = Integer(1, 200).check("depth", depth)
         width = Integer(1, 1000).check("width", width)
         ids = self._ids(prompt)
-        answer = self.generate(ids, **given).generation
+        answer = self.generate(ids, draft=draft, **given).generation
         text = b"".join(map(self._bytes, ids))
         return TreeView(considered(answer), self._bytes, prompt=text, depth=depth, width=width)
 

@@ -111,7 +111,7 @@ REFUSED = [
     # names of filters
     ({"dialect": "ollama"}, "dialect: must be transformers or llama.cpp or vllm, not 'ollama'"),
     ({"dialect": 1}, "dialect: must be transformers or llama.cpp or vllm, not 1"),
-    ({"samplers": "top_k;top_q"}, "samplers: has 'top_q', which is no filter's name"),
+    ({"samplers": "top_k;topp"}, "samplers: has 'topp', which is no filter's name; did you mean"),
     ({"samplers": ["top_k", 5]}, "samplers: has 5, which is no filter's name"),
     ({"samplers": "top_k;temp;top-k"}, "samplers: has top_k twice"),
     ({"samplers": "top_k;" * 65}, "samplers: a list may have at most 64 values"),
@@ -400,7 +400,7 @@ def test_lengths_become_concrete_for_a_prompt(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_length": 10}, "max_length: 10 leaves no room: the prompt alone has 10 tokens"),
+        ({"max_length": 10}, "max_length: must be above 10, the prompt's length, not 10"),
         ({"min_length": 500}, "min_length: asks for 490 new tokens; at most 256 can follow"),
         ({"min_new_tokens": 300}, "min_new_tokens: asks for 300 new tokens; at most 256"),
         ({"min_new_tokens": 5}, "min_new_tokens: has no effect: nothing but the length ends"),

@@ -24,6 +24,16 @@ def test_an_explanation_is_of_the_answer_that_generate_gives(run: Run) -> None:
         assert [step["name"] for step in token["steps"]] == ["model", "temperature", "top_k"]
 
 
+@pytest.mark.parametrize("guessed", [True, False])
+def test_what_a_draft_model_guessed_is_explained(run: Run, guessed: bool) -> None:
+    draft = ["--draft", "smollm2"] if guessed else []
+    found = run("explain", TEXT, "--max-new-tokens", "3", "--json", *draft).json()
+    assert found["text"] == run("generate", TEXT, "--max-new-tokens", "3").out.removesuffix("\n")
+    # The first token comes with the prompt, and for the last there is no room to guess.
+    assert found["drafted"] == (1 if guessed else None)
+    assert [bool(token["draft"]) for token in found["tokens"]] == [False, guessed, False]
+
+
 def test_the_terminal_has_the_sentences_of_the_json(run: Run) -> None:
     shown = " ".join(run("explain", TEXT, *DRAWN).out.split())
     for token in run("explain", TEXT, *DRAWN, "--json").json()["tokens"]:

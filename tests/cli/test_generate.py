@@ -175,6 +175,15 @@ def test_a_schema_or_a_grammar_may_stand_in_a_file(
         assert given.pop(option[2:].replace("-", "_")) == text
 
 
+def test_a_file_that_windows_wrote_is_the_same_text(
+    run: Run, given: dict[str, object], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gbnf"
+    path.write_bytes(b'\xef\xbb\xbfroot ::= "a" b\r\nb ::= "b"\r\n')
+    run("generate", "a", "--grammar", f"@{path}")
+    assert given.pop("grammar") == 'root ::= "a" b\nb ::= "b"\n'
+
+
 def test_a_file_that_cannot_be_read_is_named_in_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"\xff")
     (tmp_path / "long").write_text(" " * 100_000)

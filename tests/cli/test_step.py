@@ -59,8 +59,44 @@ def test_what_is_taken_back_is_gone_and_parameters_change_from_here_on(run: Run)
     _, set_, unset = states(run, "set suppress_tokens 550 1466", "unset suppress-tokens")
     assert [c["removed_by"] for c in set_["candidates"]][:3] == ["suppress_tokens"] * 2 + [None]
     assert unset == start
+    *_, options, equals = states(run, "set --suppress-tokens 550", "set suppress_tokens=550")
+    assert options["candidates"][0]["removed_by"] == "suppress_tokens"
+    assert equals == options
+    assert states(run, "set suppress_tokens 550", "unset --suppress-tokens")[-1] == start
     _, flag, text = states(run, "set do_sample true", "set stop 'a b' c")
     assert flag["seed"] == text["seed"] is not None
+
+
+@pytest.mark.parametrize("word", ["quit", "q", "exit", "bye", ":q", "/quit", "/exit"])
+def test_any_usual_word_leaves(run: Run, word: str) -> None:
+    assert len(states(run, word, " river")) == 1
+
+
+@pytest.mark.parametrize("word", ["undo", "b", "/undo", "back 1"])
+def test_any_usual_word_takes_a_token_back(run: Run, word: str) -> None:
+    start, _, back = states(run, " river", word)
+    assert back == start
+
+
+def test_a_question_mark_asks_for_help(run: Run) -> None:
+    ran = run("step", TEXT, "--top", "1", stdin=b"?\n")
+    assert "take back the last tokens" in ran.err
+
+
+@pytest.mark.parametrize("text", ["undo", "quit", "?", "show me", "top_k", "clear"])
+def test_what_is_a_command_is_text_in_quotes_behind_a_space_or_after_pick(
+    run: Run, text: str
+) -> None:
+    _, quoted, spaced, picked = states(run, f'"{text}"', f" {text}", f"pick {text}")
+    assert quoted["text"] == text
+    assert spaced["text"] == f"{text} {text}"
+    assert picked["text"] == f"{text} {text}{text}"
+
+
+@pytest.mark.parametrize("text", ["river", "banks", "texts", "the next", "stop", "a 3", "-"])
+def test_a_word_that_resembles_no_command_is_text_as_it_stands(run: Run, text: str) -> None:
+    *_, last = states(run, text)
+    assert last["text"] == text
 
 
 def test_branches_stand_side_by_side(run: Run) -> None:
@@ -84,6 +120,15 @@ def test_why_is_the_ledger_of_the_last_token(run: Run) -> None:
         ("#99999", "token: 99999 at place 0 is no token id"),
         ('"river', "token: must be quoted as in JSON"),
         ("back", "back: there is no token to take back"),
+        ("Undo", 'token: did you mean `back`? a text stands in quotes: "Undo"'),
+        ("hlep", "token: did you mean `help`?"),
+        ("clear", "token: did you mean `back`?"),
+        ("temperature 0.7", "token: did you mean `set temperature 0.7`?"),
+        ("--top-p 0.7", "token: did you mean `set --top-p 0.7`?"),
+        ("temperature=0.7", "token: did you mean `set temperature=0.7`?"),
+        ("show me", 'show: nothing goes after it; a text stands in quotes: "show me"'),
+        ("pick", "token: is an empty text"),
+        ("unset", "unset: needs the name of a parameter"),
         ("back soon", "back: must be a whole number, not 'soon'"),
         ("run 0", "count: must be a whole number"),
         ("set temperature -1", "temperature: must be at least 0"),

@@ -124,6 +124,29 @@ def test_the_tree_holds_what_was_considered_and_why_it_ended() -> None:
         assert follows or node.fate is not None
 
 
+FILTERED: list[dict[str, Any]] = [
+    {"num_beam_groups": 2, "diversity_penalty": 0.2},
+    {"logit_bias": {9: 5.0}},
+    {"temperature": 0.5, "top_k": 9, "seed": 2},
+    {"best_of": 4, "num_beams": None, "temperature": 0.5, "top_k": 9, "seed": 2},
+]
+
+
+@pytest.mark.parametrize("given", FILTERED, ids=" ".join)
+def test_the_tree_tells_the_models_own_probabilities_whatever_the_filters_make_of_them(
+    given: dict[str, Any],
+) -> None:
+    tree = ask(PROMPT, **{"num_beams": 4, "max_new_tokens": 4} | given).tree
+    assert tree is not None
+    added = []
+    for i, node in enumerate(tree.nodes[1:], 1):
+        path = (*PROMPT, *tree.path(i)[:-1])
+        assert node.logprob == pytest.approx(np.log(probs_after(path)[node.token]), abs=1e-5)
+        added.append(node.score - tree.nodes[node.parent].score)
+    own = [node.logprob for node in tree.nodes[1:]]
+    assert not np.allclose(added, own)  # the score is of what is left
+
+
 def test_a_beam_after_which_the_filters_leave_nothing_is_forbidden_and_the_others_go_on() -> None:
     after_one = [[1, token] for token in FEW]
     found = ask(PROMPT, *FEW, num_beams=4, bad_words_ids=after_one, max_new_tokens=4)

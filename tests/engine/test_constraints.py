@@ -14,13 +14,15 @@ import jsonschema
 import numpy as np
 import pytest
 
+from pellucid.choose import grammar
 from pellucid.choose.parameters import parameters
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Generation
 from pellucid.errors import ParameterError
 from pellucid.lm import LM, load
+from pellucid.model.run import Run
 
-from .toy import END, ByteTokenizer, ToyModel, greedy_after, probs_after
+from .toy import END, ByteTokenizer, Floats, ToyModel, greedy_after, probs_after
 
 PROMPT = [7, 8]
 CHOICES = ["ab", "abc", "b", "ca", "cb"]
@@ -166,10 +168,16 @@ def test_guesses_that_are_rejected_leave_no_trace_in_the_grammar(engine: Engine)
             {"choice": ["abcd", "abcde"], "max_new_tokens": 3},
             "choice: no text can be spelled",
         ),
-        ({"choice": ["ab"], "stop_token_ids": [98]}, "constraint: leaves no token to choose from"),
+        ({"choice": ["ab"], "stop_token_ids": [98]}, "choice: leaves no token to choose from"),
+        ({"regex": "ab", "stop_token_ids": [98]}, "regex: leaves no token to choose from"),
+        ({"grammar": 'start: "ab"', "stop_token_ids": [98]}, "grammar: leaves no token to choose"),
+        ({"json_schema": {"const": "b"}, "stop_token_ids": [98]}, "json_schema: leaves no token"),
         ({"choice": ["ab"], "min_new_tokens": 5}, "min_new_tokens: leaves no token to choose from"),
         ({"regex": r"[^\s\S]"}, "regex: no text matches it"),
-        ({"regex": "b", "samplers": "temperature"}, "samplers: leaves out constraint"),
+        (
+            {"regex": "b", "samplers": "temperature"},
+            "samplers: leaves out constraint, which regex asks for",
+        ),
     ],
 )
 def test_what_contradicts_the_form_is_refused(
@@ -178,6 +186,35 @@ def test_what_contradicts_the_form_is_refused(
     with pytest.raises(ParameterError) as caught:
         ask(engine, **given)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("form", [{"regex": "(a"}, {"grammar": "start: b"}, {"regex": "[^\\s\\S]"}])
+def test_a_form_that_cannot_be_is_refused_before_anything_runs(form: dict[str, str]) -> None:
+    class Unused(ToyModel):
+        def forward(self, run: Run) -> Floats:
+            raise AssertionError("a pass was made")
+
+    requests = [Request(PROMPT), Request(PROMPT, parameters(**form))]
+    with pytest.raises(ParameterError, match=f"^{next(iter(form))}: "):
+        Engine(Unused(), ByteTokenizer()).run(requests)
+
+
+@pytest.mark.parametrize(
+    "given", [*WAYS, {"assistant_early_exit": 3}], ids=lambda given: "+".join(given) or "greedy"
+)
+def test_no_pass_waits_for_a_grammar_to_be_compiled(
+    engine: Engine, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = engine.start(Request(PROMPT, parameters(regex="(ab|ba){2,6}", **given)))
+
+    def compiled(*_: object) -> None:
+        raise AssertionError("a grammar was compiled")
+
+    monkeypatch.setattr(grammar, "_compiled", compiled)
+    events = engine.step([running])
+    while running.asked:
+        events += engine.step([running])
+    assert events[-1].generation
 
 
 def test_a_form_needs_a_tokenizer_and_an_end() -> None:

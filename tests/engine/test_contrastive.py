@@ -106,8 +106,11 @@ def test_filters_come_before_the_candidates_are_chosen() -> None:
     assert sorted(node.token for node in answer.tree.nodes[1:]) == allowed
     logits = logits_after(tuple(PROMPT))[allowed].astype(np.float64)
     probs = np.exp(logits) / np.exp(logits).sum()
+    (token,) = answer.tokens
+    assert token.processed_prob == pytest.approx(probs[allowed.index(token.id)], rel=1e-5)
     logprobs = {node.token: node.logprob for node in answer.tree.nodes[1:]}
-    np.testing.assert_allclose([logprobs[t] for t in allowed], np.log(probs), rtol=1e-5)
+    own = np.log(probs_after(PROMPT)[allowed])
+    np.testing.assert_allclose([logprobs[t] for t in allowed], own, rtol=1e-5)
 
 
 def test_a_second_stream_goes_along_with_the_candidate_that_is_taken() -> None:
@@ -131,7 +134,7 @@ def test_the_ledger_says_what_likeness_did_to_the_candidates() -> None:
         assert [entry.name for entry in ledger.entries] == [
             "model", "repetition_penalty", "penalty_alpha",
         ]  # fmt: skip
-        _, filtered, last = ledger.entries
+        own, filtered, last = ledger.entries
         tried = {node.token: node for node in islice(nodes, 4)}
         assert (last.left, ledger.token) == (4, token.id)
         assert [node.fate for node in tried.values()].count("said") == 1
@@ -139,8 +142,9 @@ def test_the_ledger_says_what_likeness_did_to_the_candidates() -> None:
         for place, candidate in enumerate(ledger.ids.tolist()):
             if candidate in tried:
                 assert last.scores[place] == pytest.approx(tried[candidate].score, abs=1e-6)
-                assert filtered.probs[place] == pytest.approx(np.exp(tried[candidate].logprob))
-        assert token.processed_prob == pytest.approx(np.exp(tried[token.id].logprob))
+                assert own.probs[place] == pytest.approx(np.exp(tried[candidate].logprob))
+        (place,) = np.flatnonzero(ledger.ids == token.id)
+        assert token.processed_prob == pytest.approx(filtered.probs[place])
         assert last.ranks[ledger.ids.tolist().index(token.id)] == 1
 
 

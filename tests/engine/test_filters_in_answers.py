@@ -27,6 +27,25 @@ def refused(engine: Engine, message: str, **given: Any) -> None:
         answer(engine, **given)
 
 
+# ---- log-probabilities -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [{"seed": 4}, {"penalty_alpha": 0.3}, {"num_beams": 3, "seed": 2}])
+def test_log_probabilities_are_the_models_own_and_those_after_all_filters(
+    engine: Engine, way: dict[str, Any]
+) -> None:
+    hot = {} if "penalty_alpha" in way else {"temperature": 0.6}
+    found = answer(engine, top_k=10, **way, **hot)
+    for place, token in enumerate(found.tokens):
+        own = probs_after(PROMPT + list(found.ids[:place]))
+        assert token.logprob == pytest.approx(np.log(own[token.id]), rel=1e-4)
+        assert token.rank == 1 + np.count_nonzero(own > own[token.id])
+        weights = own ** (1 / 0.6) if hot else own
+        kept = np.sort(weights)[-10:] if hot else weights
+        after = np.log(weights[token.id] / kept.sum())
+        assert token.processed_logprob == pytest.approx(after, rel=1e-4)
+
+
 # ---- guidance --------------------------------------------------------------------------------
 
 

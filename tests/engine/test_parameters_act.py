@@ -1,4 +1,6 @@
-"""Every parameter has an effect: there is a request whose answer it changes."""
+"""Every parameter has an effect: there is a request whose answer it changes; and where it cannot
+have one, it is refused. Both tables must have each row of the table of parameters.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import pytest
 from pellucid.choose.parameters import PARAMETERS, parameters
 from pellucid.engine.engine import Engine, Request
 from pellucid.engine.generation import Generation
+from pellucid.errors import ParameterError
 
 from .toy import VOCAB, ByteTokenizer, ToyModel, greedy_after, logits_after
 
@@ -115,6 +118,79 @@ BESIDE_THE_TEXT = (
     "ledger",
 )  # they change what is told with it
 
+GREEDY = {"do_sample": False}
+LLAMA = {"dialect": "llama.cpp", "mirostat": 2}  # which there leaves out most other filters
+BEAMS = {"num_beams": 2}
+# A request in which each could have no effect, or another would have none beside it.
+USELESS: dict[str, dict[str, Any]] = {
+    "max_length": {"max_length": 9, "max_new_tokens": 5},
+    "min_new_tokens": {"min_new_tokens": 2},  # nothing but the length ends the answer
+    "min_length": {"min_length": 4},
+    "json_schema": {"json_schema": {}, "regex": "a"},
+    "regex": {"regex": "a", "choice": "a"},
+    "grammar": {"grammar": 'start: "a"', "choice": "a"},
+    "choice": {"choice": "stop it", "stop": "stop"},
+    "exponential_decay_length_penalty": {"exponential_decay_length_penalty": (2, 5.0)},
+    "repetition_penalty": LLAMA | {"repetition_penalty": 2.0},
+    "presence_penalty": LLAMA | {"presence_penalty": 2.0},
+    "frequency_penalty": LLAMA | {"frequency_penalty": 2.0},
+    "repeat_last_n": {"repeat_last_n": 3},
+    "dry_multiplier": LLAMA | {"dry_multiplier": 2.0},
+    "dry_base": {"dry_base": 3.0},
+    "dry_allowed_length": {"dry_allowed_length": 5},
+    "dry_penalty_last_n": {"dry_penalty_last_n": 5},
+    "dry_sequence_breakers": {"dry_sequence_breakers": "p"},
+    "negative_prompt": {"negative_prompt": "ab"},
+    "negative_prompt_ids": {"negative_prompt_ids": [5]},
+    "do_sample": {"do_sample": True, "temperature": 0},
+    "temperature": GREEDY | {"temperature": 5.0},
+    "top_k": GREEDY | {"top_k": 2},
+    "top_p": GREEDY | {"top_p": 0.2},
+    "min_p": GREEDY | {"min_p": 0.5},
+    "typical_p": GREEDY | {"typical_p": 0.2},
+    "top_h": GREEDY | {"top_h": 0.2},
+    "epsilon_cutoff": GREEDY | {"epsilon_cutoff": 0.1},
+    "eta_cutoff": GREEDY | {"eta_cutoff": 0.5},
+    "seed": {"seed": 2},
+    "dynatemp_range": GREEDY | {"dynatemp_range": 1.0},
+    "dynatemp_exponent": {"dynatemp_exponent": 2.0},
+    "top_n_sigma": GREEDY | {"top_n_sigma": 1.0},
+    "xtc_probability": GREEDY | {"xtc_probability": 0.5},
+    "xtc_threshold": {"xtc_threshold": 0.2},
+    "min_keep": {"min_keep": 2},
+    "mirostat": GREEDY | {"mirostat": 2},
+    "mirostat_tau": {"mirostat_tau": 1.0},
+    "mirostat_eta": {"mirostat_eta": 1.0},
+    "adaptive_target": GREEDY | {"adaptive_target": 0.5},
+    "adaptive_decay": {"adaptive_decay": 0.5},
+    "dialect": DRAWN | {"dialect": "vllm", "top_k": 3},  # one filter has no order
+    "samplers": DRAWN | {"samplers": "top_k", "top_k": 3},
+    "num_return_sequences": {"num_return_sequences": 3},
+    "num_beams": BEAMS | {"penalty_alpha": 0.5, "top_k": 4},
+    "length_penalty": {"length_penalty": 0.0},
+    "early_stopping": {"early_stopping": True},
+    "num_beam_groups": BEAMS | {"num_beam_groups": 2},
+    "diversity_penalty": BEAMS | {"diversity_penalty": 2.0},
+    "force_words": {"force_words": "a"},
+    "force_words_ids": {"force_words_ids": [[5]]},
+    "best_of": {"best_of": 3},
+    "penalty_alpha": {"penalty_alpha": 0.5},  # nothing to compare
+    "dola_layers": BEAMS | {"dola_layers": "high"},
+    "prompt_lookup_num_tokens": BEAMS | {"prompt_lookup_num_tokens": 3},
+    "max_matching_ngram_size": {"max_matching_ngram_size": 1},
+    "assistant_early_exit": BEAMS | {"assistant_early_exit": 3},
+    "num_assistant_tokens": {"num_assistant_tokens": 2},
+    "assistant_confidence_threshold": {"assistant_confidence_threshold": 0.5},
+}
+NEEDS_AN_END = ("min_new_tokens", "min_length", "exponential_decay_length_penalty")
+ALWAYS_ACTS = (
+    "max_new_tokens", "stop", "stop_token_ids",
+    "encoder_repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
+    "bad_words", "bad_words_ids", "sequence_bias", "logit_bias", "allowed_token_ids",
+    "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id",
+    "guidance_scale", "watermarking_config", "renormalize_logits", "ledger",
+)  # fmt: skip  # whatever is given besides
+
 
 def looping(ids: tuple[int, ...], logits: Any) -> Any:
     """Strongly wants to repeat "loop", so that penalties and stops have something to act on."""
@@ -141,6 +217,13 @@ def test_it_changes_the_answer(name: str) -> None:
 def test_its_neutral_value_changes_nothing(name: str) -> None:
     besides, _ = ACTS[name]
     assert answer(**besides, **{name: PARAMETERS[name].neutral}) == answer(**besides)
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name not in ALWAYS_ACTS])
+def test_it_is_refused_by_its_name_where_it_cannot_have_an_effect(name: str) -> None:
+    engine = Engine(ToyModel(), ByteTokenizer() if name not in NEEDS_AN_END else None)
+    with pytest.raises(ParameterError, match=rf"\b{name}\b"):
+        engine.start(Request(PROMPT, parameters(**USELESS[name])))
 
 
 def test_temperature_0_is_greedy() -> None:

@@ -445,7 +445,8 @@ def test_a_guess_that_was_looked_up_was_certain() -> None:
 
 
 def test_the_tree_has_what_was_said_and_beside_it_what_was_rejected() -> None:
-    answer = one(Request([4, 5], parameters(max_new_tokens=30, **EXIT)))
+    hot = {"temperature": 1.5, "top_k": 9, "seed": 2}
+    answer = one(Request([4, 5], parameters(max_new_tokens=30, **EXIT, **hot)))
     tree = answer.tree
     assert tree is not None
     said = [n for n, node in enumerate(tree.nodes) if node.fate == "said"]
@@ -453,6 +454,13 @@ def test_the_tree_has_what_was_said_and_beside_it_what_was_rejected() -> None:
     rejected = [node for node in tree.nodes if node.fate == "rejected"]
     assert [node.token for node in rejected] == [d.token for d in drafts(answer) if not d.accepted]
     assert len(said) + len(rejected) + 1 == len(tree.nodes)
+    assert [tree.nodes[n].logprob for n in said] == [token.logprob for token in answer.tokens]
+    for node in rejected:
+        place = len(tree.path(node.parent))
+        ledger = answer.tokens[place].ledger
+        assert ledger is not None
+        own = ledger.entries[0].probs[ledger.ids == node.token]
+        assert node.logprob == pytest.approx(np.log(own), abs=1e-5)
 
 
 def test_without_guesses_nothing_is_said_about_them() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pellucid.choose.tree import Tree
+from pellucid.engine.generation import GeneratedToken
 from pellucid.look.considered import considered
 from pellucid.look.tree import TreeView
 from pellucid.look.view import plain
@@ -97,8 +98,22 @@ def test_the_json_has_all_nodes_by_their_parents() -> None:
     assert shown[0]["text"] == "Once"
     assert shown[6] == {
         "parent": 2, "id": 5, "text": " t5", "logprob": -1.0,
-        "score": pytest.approx(-1.693, abs=1e-3), "fate": "forbidden", "removed_by": None,
+        "processed_logprob": None, "score": pytest.approx(-1.693, abs=1e-3),
+        "fate": "forbidden", "removed_by": None,
     }  # fmt: skip
+
+
+def headings(shown: TreeView) -> str:
+    return " ".join(plain(shown.terminal(), 80).splitlines()[0].split())
+
+
+def test_each_column_says_whose_its_numbers_are() -> None:
+    def of(*tokens: GeneratedToken) -> TreeView:
+        return TreeView(considered(answer(*tokens)), name)
+
+    assert headings(view()) == "token probability score"
+    assert headings(of(chosen())) == "token probability"
+    assert headings(of(chosen(uniform=0.9, top_k=3))) == "token model's own after filters"
 
 
 # ---- without a search --------------------------------------------------------------------------
@@ -109,16 +124,16 @@ def test_beside_each_chosen_token_are_the_candidates_and_the_filters_that_remove
     lines = drawn(TreeView(considered(answer(*tokens)), name, prompt=b"Once", width=4))
     assert lines == [
         "Once",
-        "├─ ␣t1 62.50 %",
-        "├─ ␣t2 25.00 %",
+        "├─ ␣t1 50.00 % 62.50 %",
+        "├─ ␣t2 20.00 % 25.00 %",
         "├─ ␣t4 8.00 % removed by top_k",
         "├─ … 3 more",
-        "● ␣t3 12.50 % said",
-        "├─ ␣t1 50.00 %",
-        "├─ ␣t2 20.00 %",
-        "├─ ␣t3 10.00 %",
+        "● ␣t3 10.00 % 12.50 % said",
+        "├─ ␣t1 50.00 % 50.00 %",
+        "├─ ␣t2 20.00 % 20.00 %",
+        "├─ ␣t3 10.00 % 10.00 %",
         "├─ … 3 more",
-        "● ␣t5 6.00 % said",
+        "● ␣t5 6.00 % 6.00 % said",
         "",
         "14 tokens were considered: 2 said, 8 not taken, 4 removed.",
     ]

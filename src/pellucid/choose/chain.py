@@ -25,19 +25,35 @@ class Chain:
     """
 
     def __init__(self, parameters: GenerationParameters) -> None:
-        acting = [row for row in FILTERS.values() if row.acts(parameters)]
+        switches = {row.name: row.switch(parameters) for row in FILTERS.values()}
+        self._switches = {name: switch for name, switch in switches.items() if switch}
         order = parameters.order
-        for row in acting:
-            if row.name not in order:
-                raise ParameterError("samplers", f"leaves out {row.name}, which is asked for")
-        self.filters = sorted(acting, key=lambda row: order.index(row.name))
+        for name, switch in self._switches.items():
+            if name not in order:
+                asked = "is asked for" if name == switch else f"{switch} asks for"
+                raise ParameterError("samplers", f"leaves out {name}, which {asked}")
+        self.filters = [FILTERS[name] for name in order if name in self._switches]
         self._values = {row.name: row.values(parameters) for row in self.filters}
+        self._parameters = parameters
+
+    def check(self) -> None:
+        """Refuse an order that was given for fewer than two filters. Raises ParameterError."""
+        if len(self.filters) < 2:
+            self._parameters.check_unordered()
 
     def follow(self, branch: Branch, setting: Setting) -> None:
-        """Give a branch what the filters have to remember of it, and what they compare it with."""
+        """Give a branch what the filters have to remember of it, and what they compare it with.
+
+        Raises ParameterError for what no answer can meet: a grammar is compiled here.
+        """
         for row in self.filters:
             if row.state:
                 branch.followers[row.name] = row.state(setting, *self._values[row.name])
+        self.compare(branch, setting)
+
+    def compare(self, branch: Branch, setting: Setting) -> None:
+        """Give a branch the second stream that guidance compares it with."""
+        for row in self.filters:
             if row.beside:
                 branch.beside = row.beside(setting, *self._values[row.name])
 
@@ -53,6 +69,7 @@ class Chain:
             state = [branch.followers[row.name]] if branch and row.state else []
             candidates = row.apply(candidates, context, *state, *self._values[row.name])
             if candidates.empty:
-                raise NothingLeftError(row.name, "leaves no token to choose from; loosen it")
+                name = self._switches[row.name]  # what a person gave, a filter's own name is not
+                raise NothingLeftError(name, "leaves no token to choose from; loosen it")
             steps.append((row.name, candidates))
         return steps

@@ -13,9 +13,10 @@ Fate = Literal["said", "finished", "pruned", "forbidden", "rejected"]
 class Node:
     """A token after its parent's; node 0 is the prompt's end.
 
-    `logprob` is the token's log-probability as the strategy weighed it, `score` what the strategy
-    ranked the branch by. `fate` is why nothing follows, or that it was said; None while it grows.
-    A guess is "rejected" by the model that checks it; those drafted after it are not recorded.
+    `logprob` is the token's log-probability in the model's own distribution, before any filter;
+    `score` is what the strategy ranked the branch by, after all filters. `fate` is why nothing
+    follows, or that it was said; None while it grows. A guess is "rejected" by the model that
+    checks it; those drafted after it are not recorded.
     """
 
     parent: int

@@ -64,7 +64,8 @@ def tree(
     Without a search, the candidates beside each chosen token. An answer has 16 tokens unless a
     length is given. A TEXT of - is read from standard input.
     """
-    drawing = {name: n for name, n in (("depth", depth), ("width", width)) if n is not None}
+    bounds: dict[str, Any] = {"depth": depth, "width": width}
+    drawing = {name: bound for name, bound in bounds.items() if bound is not None}
     if as_json and drawing and not page:
         raise click.UsageError(f"--{next(iter(drawing))} has no effect with --json, which has all")
     given = _bounded(generation(options))

@@ -13,7 +13,10 @@ _LONGEST_NAME = 200  # a text that long is no name of a file, and asking the sys
 
 
 class Source(click.ParamType[str]):
-    """A text; after an `@` the name of a file that holds it, in UTF-8, and `@-` is stdin."""
+    """A text; after an `@` the name of a file that holds it, in UTF-8, and `@-` is stdin.
+
+    Windows' line ends and its mark at the start of a file are no part of the text.
+    """
 
     name = "TEXT|@FILE"
 
@@ -28,7 +31,7 @@ class Source(click.ParamType[str]):
                 self.fail(f"names a file; to read it, put an @ before it: @{value}", param, ctx)
             return str(value)
         try:
-            with click.open_file(value[1:], encoding="utf-8") as file:
+            with click.open_file(value[1:], encoding="utf-8-sig") as file:
                 return str(file.read(LONGEST + 1))
         except OSError as error:
             self.fail(f"{value[1:]!r} cannot be read: {error.strerror}", param, ctx)

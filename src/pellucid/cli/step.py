@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,16 +24,26 @@ if TYPE_CHECKING:
 
 _HELP = """3                    pick the token with this number in the table
  river  "\\n"  #198   pick a token by its text, in quotes as in JSON, or by its id
-Enter                draw the next token, or take the likeliest; so do run and sample
+Enter                draw the next token, or take the likeliest; so do run, sample, draw, next
 run N, sample N      so many of them
 back [N], b, undo    take back the last tokens
 set temperature 0.7  change a parameter from here on; set alone shows them
 unset temperature    take it back
-branch [NAME]        go on in a copy; the other stays as it is
+branch [NAME], fork  go on in a copy; the other stays as it is
 branches, go NAME    show all, and go on in another
 why                  how the last token was chosen
 text, ids, show      what is written so far, and what may come next
-quit, Ctrl-D         leave"""
+help, ?              this
+quit, q, exit        leave; so does Ctrl-D
+What begins with a space or a quote is always text: " back" and "back" pick these tokens."""
+
+# Other words for the commands, as people bring them from elsewhere.
+_ALIASES = {
+    "sample": "run", "draw": "run", "next": "run", "b": "back", "undo": "back", "fork": "branch",
+    "list": "show", "ls": "show", "?": "help", "q": "quit", "exit": "quit", "bye": "quit",
+    ":q": "quit",
+}  # fmt: skip
+_RESEMBLES = {"clear": "back", "reset": "back", "restart": "back", "redo": "run", "print": "text"}
 
 
 @click.command(cls=Grouped)
@@ -68,12 +79,14 @@ class Session:
         self.name = "1"
         self._as_json = as_json
         self._commands: dict[str, Callable[[str], None]] = {
-            "show": self._show, "run": self._run, "sample": self._run,
-            "back": self._back, "b": self._back, "undo": self._back,
-            "set": self._set, "unset": self._unset, "branch": self._branch,
-            "branches": self._branches, "go": self._go, "why": self._why, "text": self._text,
-            "ids": self._ids, "help": self._help,
+            "pick": self._pick, "run": self._run, "back": self._back, "set": self._set,
+            "unset": self._unset, "branch": self._branch, "go": self._go,
         }  # fmt: skip
+        self._plain: dict[str, Callable[[], None]] = {
+            "show": self._show, "branches": self._branches, "why": self._why, "text": self._text,
+            "ids": self._ids, "help": self._help, "quit": self._quit,
+        }  # fmt: skip  # those that nothing follows
+        self._left = False
 
     @property
     def walk(self) -> Walk:
@@ -83,24 +96,35 @@ class Session:
     def obey(self, lines: Iterator[str]) -> None:
         """Do what the lines say, until one says to leave."""
         for line in lines:
-            if line.strip() in ("quit", "q", "exit"):
-                return
             self.attempt(line)
+            if self._left:
+                return
 
     def attempt(self, line: str) -> None:
         """Do what a line says; a mistake is told, and Ctrl-C stops it."""
         try:
-            name, _, rest = line.partition(" ")
-            if not line.strip():
-                self._run("")
-            elif command := self._commands.get(name):
-                command(rest.strip())
-            else:
-                self._pick(line)
+            self._obey(line)
         except PellucidError as error:
             click.echo(f"pellucid: {error}", err=True)
         except KeyboardInterrupt:
             remark("stopped; show tells where")
+
+    def _obey(self, line: str) -> None:
+        name, _, rest = line.partition(" ")
+        name = name.removeprefix("/")  # as in `pellucid chat`
+        name = _ALIASES.get(name, name)
+        if not line.strip():
+            self._run("")
+        elif plain := self._plain.get(name):
+            if rest.strip():
+                reason = f"nothing goes after it; a text stands in quotes: {_quoted(line)}"
+                raise ParameterError(name, reason)
+            plain()
+        elif command := self._commands.get(name):
+            command(rest)
+        else:
+            _check_text(line, [*self._plain, *self._commands])
+            self._pick(line)
 
     def _pick(self, line: str) -> None:
         self.walk.pick(self._named(line))
@@ -120,7 +144,7 @@ class Session:
         return _unquoted(line) if line.startswith('"') else line
 
     def _run(self, rest: str) -> None:
-        count = _number("run", rest) if rest else 1
+        count = _number("run", rest) if rest.strip() else 1
         if self._as_json or count == 1:
             self.walk.sample(count)
         else:
@@ -128,24 +152,27 @@ class Session:
         self._show()
 
     def _back(self, rest: str) -> None:
-        self.walk.back(_number("back", rest) if rest else 1)
+        self.walk.back(_number("back", rest) if rest.strip() else 1)
         self._show()
 
     def _set(self, rest: str) -> None:
-        if not rest:
+        if not rest.strip():
             told = (f"{name} {value}" for name, value in self.walk.parameters.given().items())
             remark("\n".join(told))
             return
-        name, *values = _words(rest)
-        self.walk.set(**_setting(name.replace("-", "_"), values))
+        word, *values = _words(rest)
+        name, equals, value = word.partition("=")  # name=value is as good
+        self.walk.set(**_setting(_parameter(name), [value, *values] if equals else values))
         self._show()
 
     def _unset(self, rest: str) -> None:
-        self.walk.set(**dict.fromkeys(rest.replace("-", "_").split()))
+        if not rest.strip():
+            raise ParameterError("unset", "needs the name of a parameter; `set` shows them")
+        self.walk.set(**dict.fromkeys(map(_parameter, rest.split())))
         self._show()
 
     def _branch(self, rest: str) -> None:
-        name = rest or next(n for n in map(str, range(1, 2**31)) if n not in self.branches)
+        name = rest.strip() or next(n for n in map(str, range(1, 2**31)) if n not in self.branches)
         if name in self.branches:
             raise ParameterError("branch", f"{shown(name)} is taken; `go {name}` goes there")
         self.branches[name] = self.walk.fork()
@@ -153,12 +180,13 @@ class Session:
         self._show()
 
     def _go(self, rest: str) -> None:
-        if rest not in self.branches:
-            raise ParameterError("go", f"there is no {shown(rest)}: {', '.join(self.branches)}")
-        self.name = rest
+        name = rest.strip()
+        if name not in self.branches:
+            raise ParameterError("go", f"there is no {shown(name)}: {', '.join(self.branches)}")
+        self.name = name
         self._show()
 
-    def _branches(self, _rest: str) -> None:
+    def _branches(self) -> None:
         if self._as_json:
             print_json({"branches": [self._told(name) for name in self.branches]})
             return
@@ -168,20 +196,23 @@ class Session:
             mark = "→" if name == self.name else " "
             click.echo(f"{mark} {harmless(name)}  {harmless(walk.text)}", color=True)
 
-    def _why(self, _rest: str) -> None:
+    def _why(self) -> None:
         show(self.walk.why(), self._as_json)
 
-    def _text(self, _rest: str) -> None:
+    def _text(self) -> None:
         from pellucid.look.visible import harmless
 
         text = self.walk.text
         self._tell(harmless(text) if sys.stdout.isatty() else text)
 
-    def _ids(self, _rest: str) -> None:
+    def _ids(self) -> None:
         self._tell(" ".join(map(str, self.walk.ids)))
 
-    def _help(self, _rest: str) -> None:
+    def _help(self) -> None:
         remark(_HELP)
+
+    def _quit(self) -> None:
+        self._left = True
 
     def _tell(self, line: str) -> None:
         """A line, or with --json the state, which has it."""
@@ -190,7 +221,7 @@ class Session:
         else:
             click.echo(line, color=True)
 
-    def _show(self, _rest: str = "") -> None:
+    def _show(self) -> None:
         if self._as_json:
             print_json({"branch": self.name, **self.walk.to_dict()})
         else:
@@ -201,12 +232,58 @@ class Session:
         return {"branch": name, "text": walk.text, "ids": list(walk.ids)}
 
 
+def _check_text(line: str, commands: Sequence[str]) -> None:
+    """Refuse a text that is rather a command or a parameter, not quite as it is to be written."""
+    word, _, rest = line.partition(" ")
+    name, equals, _ = _parameter(word.lower()).partition("=")
+    if line.startswith('"'):
+        return
+    meant: str | None
+    if name in PARAMETERS and (rest or equals or "_" in name):
+        meant = f"set {word.lower()} {rest}".strip()
+    elif rest and not rest.isdecimal():
+        return
+    else:
+        meant = _meant(name.removeprefix("/"), commands)
+    if meant:
+        reason = f"did you mean `{meant}`? a text stands in quotes: {_quoted(line)}"
+        raise ParameterError("token", reason)
+
+
+def _meant(word: str, commands: Sequence[str]) -> str | None:
+    """The command that a word is another word for, in capitals perhaps, or misspells.
+
+    >>> _meant("undoo", ["back"]), _meant("bakc", ["back"]), _meant("backs", ["back"])
+    ('back', 'back', None)
+    """
+    known = {name: name for name in commands} | _ALIASES | _RESEMBLES
+    if word in known:
+        return known[word]
+    long = [one for one in known if len(one) > 3]
+    swapped = [one for one in long if sorted(one) == sorted(word)]
+    near = swapped or get_close_matches(word, long, 1, 0.8)
+    return known[near[0]] if near and word != f"{near[0]}s" else None
+
+
+def _parameter(word: str) -> str:
+    """The name of a parameter, which may be typed as an option.
+
+    >>> _parameter("--top-k")
+    'top_k'
+    """
+    return word.lstrip("-").replace("-", "_")
+
+
 def _number(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
         reason = f"must be a whole number, not {shown(text)}; a text may stand in quotes"
         raise ParameterError(name, reason) from None
+
+
+def _quoted(line: str) -> str:
+    return json.dumps(line, ensure_ascii=False)
 
 
 def _unquoted(line: str) -> str:

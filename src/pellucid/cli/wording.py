@@ -11,8 +11,8 @@ _QUOTED = r"""(?<!\w)'[^']*'(?!\w)|"[^"]*\""""  # an apostrophe opens no quotati
 def as_typed(text: str, names: Iterable[str]) -> str:
     """A sentence about parameters, with each of these names as the option that is typed.
 
-    A name that is also a word is only changed at the start, before `=`, or behind "excludes". What
-    stands in quotes is somebody's own words, and stays.
+    A name that is also a word is only changed at the start, before `=`, or behind "excludes" or
+    "without". What stands in quotes is somebody's own words, and stays.
 
     >>> names = ["seed", "stop", "do_sample", "max_length", "temperature"]
     >>> as_typed("seed: has no effect without sampling; give do_sample=True too", names)
@@ -21,6 +21,8 @@ def as_typed(text: str, names: Iterable[str]) -> str:
     '--max-length: must stop with --temperature 0 and --no-do-sample'
     >>> as_typed("max_length: excludes stop; has 'max_length'", names)
     "--max-length: excludes --stop; has 'max_length'"
+    >>> as_typed("do_sample: has no effect without seed", names)
+    '--do-sample: has no effect without --seed'
     """
     known = "|".join(map(re.escape, names)) or "(?!)"
     option = rf"(?<![\w-])({known})(?:=(\w+))?(?![\w-])"
@@ -31,8 +33,8 @@ def _option(match: re.Match[str]) -> str:
     name, value = match.groups()
     if name is None:
         return match[0]
-    excluded = match.string.endswith("excludes ", 0, match.start())
-    if "_" not in name and value is None and match.start() and not excluded:
+    meant = match.string.endswith(("excludes ", "without "), 0, match.start())
+    if "_" not in name and value is None and match.start() and not meant:
         return match[0]
     option = name.replace("_", "-")
     if value == "False":

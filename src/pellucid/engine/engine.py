@@ -160,7 +160,10 @@ class Engine:
         return Running(index, task, chosen, [self.answer(parameters) for _ in lines])
 
     def task(self, request: Request) -> Task:
-        """What a strategy is given: a request, checked and resolved. Raises ParameterError."""
+        """What a strategy is given: a request, checked and resolved. Raises ParameterError.
+
+        The root has what its filters remember: no pass waits until a grammar is compiled.
+        """
         config = self.model.config
         ids = checked_ids("prompt_ids", request.prompt_ids, config.vocab_size)
         check_context(len(ids), config.context_length)
@@ -179,7 +182,7 @@ class Engine:
         draft = self._drafting(request, max(len(ids), len(parameters.negative_prompt_ids or ())))
         root = request.branch or self.new_branch()
         root.become(ids, request.edits)
-        return Task(
+        task = Task(
             root,
             parameters,
             # what ends by tokens alone needs no text
@@ -188,6 +191,9 @@ class Engine:
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
         )
+        task.chain.check()
+        task.chain.follow(root, task)
+        return task
 
     def answer(self, parameters: GenerationParameters) -> Answer:
         """An answer that nothing is written of yet, to resolved parameters."""

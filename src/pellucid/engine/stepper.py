@@ -168,7 +168,6 @@ class Stepper:
         """The branch as it is, with what the filters of this task make of it."""
         root, length = task.root, task.prompt_length  # which the task counts when first asked
         assert length == len(self.prompt_ids)
-        task.chain.follow(root, task)
         for say in self.says:
             root.append(say.token)
         root.cache = self._branch.cache

@@ -16,8 +16,9 @@ SAID, NOT_TAKEN, REMOVED = "said", "not taken", "removed"
 class Considered:
     """A token that was considered after that of its `parent`; node 0 is the prompt's end.
 
-    `logprob` is the token's, after all filters; of one that a filter removed, the model's own.
-    `score` is what a search ranked the branch by. `fate` is what became of it: of a search "said",
+    `logprob` is the token's in the model's own distribution. `score` is what a search ranked the
+    branch by; where nothing was searched `processed_logprob` is the token's after all filters, None
+    of one that a filter removed. `fate` is what became of it: of a search "said",
     "finished", "pruned", "forbidden", "rejected", or None where it only led to others; where one
     token is chosen after the other "said", "not taken", or "removed" by the filter `removed_by`.
     """
@@ -26,6 +27,7 @@ class Considered:
     token: int | None
     logprob: float
     score: float | None = None
+    processed_logprob: float | None = None
     fate: str | None = None
     removed_by: str | None = None
 
@@ -42,7 +44,7 @@ def considered(generation: Generation) -> list[Considered]:
 
 def _of_search(tree: Tree) -> list[Considered]:
     nodes = [
-        Considered(node.parent, node.token, node.logprob, node.score, node.fate)
+        Considered(node.parent, node.token, node.logprob, node.score, fate=node.fate)
         for node in tree.nodes[1:]
     ]
     return [_END_OF_PROMPT, *nodes]
@@ -55,7 +57,9 @@ def _of_ledgers(answers: Sequence[Generation]) -> list[Considered]:
     for answer in answers:
         here = 0
         for token in answer.tokens:
-            own = Considered(here, token.id, token.processed_logprob)
+            own = Considered(
+                here, token.id, token.logprob, processed_logprob=token.processed_logprob
+            )
             for one in (own, *(_candidates(token.ledger, here) if token.ledger else ())):
                 if (here, one.token) not in places:
                     places[here, one.token] = len(nodes)
@@ -69,7 +73,12 @@ def _candidates(ledger: Ledger, parent: int) -> Iterator[Considered]:
     """Those that a ledger followed."""
     own, last = ledger.entries[0], ledger.entries[-1]
     for place, removed_by in enumerate(ledger.removed_by):
-        entry = own if removed_by else last
-        logprob = float(entry.scores[place]) - entry.logsumexp
-        fate = REMOVED if removed_by else NOT_TAKEN
-        yield Considered(parent, int(ledger.ids[place]), logprob, fate=fate, removed_by=removed_by)
+        logprob, processed = (float(entry.scores[place]) - entry.logsumexp for entry in (own, last))
+        yield Considered(
+            parent,
+            int(ledger.ids[place]),
+            logprob,
+            processed_logprob=None if removed_by else processed,
+            fate=REMOVED if removed_by else NOT_TAKEN,
+            removed_by=removed_by,
+        )

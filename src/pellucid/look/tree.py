@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pellucid.look import html, terminal
@@ -62,7 +63,9 @@ class TreeView(View):
             children.sort(key=self._order)
 
     def to_dict(self) -> dict[str, Any]:
-        """`nodes[] {parent, id, text, logprob, score, fate, removed_by}`; the first is the root."""
+        """`nodes[] {parent, id, text, logprob, processed_logprob, score, fate, removed_by}`; the
+        first is the root.
+        """
         return {
             "nodes": [
                 {
@@ -70,6 +73,7 @@ class TreeView(View):
                     "id": node.token,
                     "text": self._piece(number).decode("utf-8", "replace"),
                     "logprob": finite(node.logprob),
+                    "processed_logprob": finite(node.processed_logprob),
                     "score": finite(node.score),
                     "fate": node.fate,
                     "removed_by": node.removed_by,
@@ -80,22 +84,21 @@ class TreeView(View):
 
     def terminal(self) -> RenderableType:
         rows = (self._row(line) for line in self._drawn())
-        headings = ("token", "#probability", *(("#score",) if self._scored else ()), "")
+        headings = ("token", *(f"#{column}" for column in self._columns), "")
         notes = (terminal.words((note, terminal.QUIET)) for note in self._notes())
         return terminal.stack(terminal.table(headings, rows), *notes)
 
     def _row(self, line: _Line) -> list[RenderableType]:
         drawn = terminal.words((line.before, terminal.QUIET), line.instead)
         if line.node is None:
-            return [drawn, "", *[""] * self._scored, ""]
+            return [drawn, *[""] * len(self._columns), ""]
         said = line.node and self.nodes[line.node].fate == SAID
         drawn.append(terminal.piece(self._piece(line.node), terminal.TINTS[0] if said else ""))
         return [drawn, *self._cells(line.node)]
 
     def html(self) -> str:
-        columns = "probability, score of the branch" if self._scored else "probability"
         legend = (
-            f"After each token: its {columns}, and what became of it. "
+            f"After each token: its {', '.join(self._columns)}, and what became of it. "
             f"{_HEIR}goes straight on from the token above its side branches."
         )
         notes = (html.element("p", note, class_="quiet") for note in (legend, *self._notes()))
@@ -196,14 +199,20 @@ class TreeView(View):
     def _order(self, number: int) -> tuple[bool, bool, bool, float]:
         """What was said first, then what leads on, then the best; the removed last."""
         node = self.nodes[number]
-        best = node.logprob if node.score is None else node.score
+        best = node.score
+        if best is None:
+            best = node.logprob if node.processed_logprob is None else node.processed_logprob
         leads = bool(self._children[number])
         return node.fate != SAID, not leads, node.fate == REMOVED, -best
 
-    @property
-    def _scored(self) -> bool:
-        """Whether branches have scores of their own."""
-        return any(node.score is not None for node in self.nodes)
+    @cached_property
+    def _columns(self) -> tuple[str, ...]:
+        """What is told of each token in numbers."""
+        if any(node.score is not None for node in self.nodes):
+            return "probability", "score"
+        if any(node.processed_logprob not in (None, node.logprob) for node in self.nodes):
+            return "model's own", "after filters"
+        return ("probability",)
 
     def _piece(self, number: int) -> bytes:
         token = self.nodes[number].token
@@ -214,13 +223,18 @@ class TreeView(View):
         )
 
     def _cells(self, number: int) -> list[str]:
-        """Probability, score and fate of a node."""
+        """What the columns say of a node, and its fate."""
         node = self.nodes[number]
         if node.token is None:
-            return ["", *[""] * self._scored, ""]
-        scores = ["" if node.score is None else f"{node.score:.3f}"] if self._scored else []
+            return [*[""] * len(self._columns), ""]
+        after = node.processed_logprob
+        told = {
+            "score": "" if node.score is None else f"{node.score:.3f}",
+            "after filters": "" if after is None else percent(math.exp(after)),
+        }
+        own = percent(math.exp(node.logprob))
         fate = f"removed by {node.removed_by}" if node.removed_by else _fate(node)
-        return [percent(math.exp(node.logprob)), *scores, fate]
+        return [*(told.get(column, own) for column in self._columns), fate]
 
     def _notes(self) -> Iterator[str]:
         fates = Counter(node.fate or "only led on" for node in self.nodes if node.token is not None)

@@ -6,6 +6,9 @@ import copy
 from codecs import getincrementaldecoder
 from typing import Protocol, Self
 
+_CONTEXT = 16  # ids; no decoder of the tokenizers library looks farther back than a run of bytes
+_PATIENCE = 16  # ids that may wait for those that make them whole; a character has four bytes
+
 
 class Decoder(Protocol):
     """Takes one id at a time. All that `push` and `flush` return, joined, is what `decode` makes
@@ -68,33 +71,55 @@ class ByteDecoder:
 
 
 class TextDecoder:
-    """For tokenizers whose text is more than that: decodes all the ids again with each token."""
+    """For tokenizers whose text is more than that: decodes the last ids again with each token.
+
+    What they make of an id depends on its neighbours, so a few that were given stay before it, from
+    a place on where no character was open.
+    """
 
     def __init__(self, source: TextSource, *, skip_special_tokens: bool) -> None:
         self._source = source
         self._skip = skip_special_tokens
         self._ids: list[int] = []
-        self._given = ""
+        self._given = ""  # of their text
+        self._held = 0  # so many of them have come since no character was open
+        self._cut = 0  # such a place, before which they can be forgotten
 
     def push(self, token_id: int) -> str:
         self._ids.append(token_id)
-        text = self._text()
+        self._held += 1
+        if self._held > _PATIENCE:
+            return self.flush()
+        text = self._text(self._ids)
         whole = text.rstrip("\N{REPLACEMENT CHARACTER}")
-        if len(whole) <= len(self._given) or not whole.startswith(self._given):
+        if not whole.startswith(self._given):
             return ""
-        return self._give(whole)
+        piece, self._given = whole[len(self._given) :], whole
+        if whole == text:
+            self._held = 0
+            self._forget()
+        return piece
 
     def flush(self) -> str:
-        return self._give(self._text())
+        text = self._text(self._ids)
+        known = text.startswith(self._given)
+        piece = text[len(self._given) :] if known else self._text(self._ids[-self._held :])
+        self._ids, self._given, self._held, self._cut = [], "", 0, 0
+        return piece
 
     def fork(self) -> Self:
         twin = copy.copy(self)
         twin._ids = self._ids.copy()
         return twin
 
-    def _text(self) -> str:
-        return self._source.decode(self._ids, skip_special_tokens=self._skip)
+    def _forget(self) -> None:
+        """Drop the ids before the last `_CONTEXT` or more; no character is open."""
+        if len(self._ids) - self._cut < _CONTEXT:
+            return
+        if self._cut:
+            del self._ids[: self._cut]
+            self._given = self._text(self._ids)
+        self._cut = len(self._ids)
 
-    def _give(self, text: str) -> str:
-        piece, self._given = text[len(self._given) :], text
-        return piece
+    def _text(self, ids: list[int]) -> str:
+        return self._source.decode(ids, skip_special_tokens=self._skip)

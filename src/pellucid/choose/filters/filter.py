@@ -60,9 +60,9 @@ class Filter:
     prepare: Callable[..., tuple[Any, ...]] | None = None
     switches: tuple[str, ...] = ()
 
-    def acts(self, parameters: GenerationParameters) -> bool:
-        """Whether these parameters switch it on."""
-        return any(map(parameters.acts, self.switches or self.parameters[:1]))
+    def switch(self, parameters: GenerationParameters) -> str | None:
+        """Which of these parameters switches it on; None where it does not act."""
+        return next(filter(parameters.acts, self.switches or self.parameters[:1]), None)
 
     def values(self, parameters: GenerationParameters) -> tuple[Any, ...]:
         """What `apply` gets for these parameters."""

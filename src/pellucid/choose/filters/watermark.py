@@ -61,10 +61,14 @@ def watermarking_config(candidates: Candidates, context: Context, green: Green) 
     ids, size = context.ids, context.vocab_size
     if len(ids) < green.mark.context_width:
         return candidates
-    own = green.table is not None
-    tokens = green.likeliest(candidates, ids, size) if own else green.tokens(ids, size)
-    places = candidates.places(tokens)
-    return candidates.changed(places, candidates.survey.at(places) + np.float32(green.mark.bias))
+    if green.table is not None:
+        places = candidates.places(green.likeliest(candidates, ids, size))
+        bias = np.float32(green.mark.bias)
+        return candidates.changed(places, candidates.survey.at(places) + bias)
+    added = np.zeros(size, np.float32)  # a fourth of all tokens is green: too many to look for each
+    added[green.tokens(ids, size)] = green.mark.bias
+    here = added if candidates.ids is None else added[candidates.ids]
+    return candidates.rescored(candidates.scores + here)
 
 
 def _green(mark: Watermark) -> tuple[Green]:

@@ -199,6 +199,8 @@ def parameters(**given: Any) -> GenerationParameters:
 
 
 def _unknown(name: str) -> str:
+    if name == "draft":
+        return "has no effect here: this is done without a second model"
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
     begun = [known for known in PARAMETERS if len(name) > 2 and known.startswith(name)]

@@ -61,8 +61,8 @@ class Lengths:
         if self.max_length is not None:
             most = self.max_length - prompt_length
             if most <= 0:
-                room = f"{self.max_length} leaves no room"
-                raise ParameterError(
-                    "max_length", f"{room}: the prompt alone has {prompt_length} tokens"
+                reason = (
+                    f"must be above {prompt_length}, the prompt's length, not {self.max_length}"
                 )
+                raise ParameterError("max_length", reason)
         return min(most, context_length - prompt_length)

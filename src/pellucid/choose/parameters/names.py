@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from pellucid.choose.parameters.values import listed, shown
@@ -44,5 +45,7 @@ class Names:
             return (plain,)
         if plain in self.aliases:
             return self.aliases[plain]
-        hint = "; put ; between names" if "," in plain else ""
+        near = get_close_matches(plain[:64], [*self.known, *self.aliases], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = "; put ; between names" if "," in plain else hint
         raise ParameterError(name, f"has {shown(member)}, which is no filter's name{hint}")

@@ -173,6 +173,14 @@ class Order:
         """The names of filters in the order in which they are applied."""
         return self.samplers or ORDERS[self.dialect or "transformers"]
 
+    def check_unordered(self) -> None:
+        """Refuse an order where there are not two filters to be put in order."""
+        for name in ("samplers", "dialect"):
+            if getattr(self, name) not in (None, "transformers"):
+                raise ParameterError(
+                    name, "has no effect: fewer than two filters act, and one has no order"
+                )
+
     def check_order(self) -> None:
         """Refuse two orders at once."""
         if self.samplers and self.dialect not in (None, "transformers"):

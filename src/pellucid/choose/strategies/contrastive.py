@@ -30,7 +30,6 @@ def contrastive_search(task: Task) -> Steps:
     """
     root = task.root
     root.cache.trim(0)  # the states of all positions are compared, and no cache holds them
-    task.chain.follow(root, task)
     (scored,) = yield Score([root], watch=(_STATES,))
     search = _Search(task, Past(scored.seen[_STATES]))
     while True:
@@ -106,7 +105,7 @@ class _Search:
         scores = (1 - self.alpha) * probs - self.alpha * self.past.likeness(states)
         best = int(scores.argmax())
         self.past.append(states[best : best + 1])
-        self._record(tokens, probs, scores, best)
+        self._record(tokens, steps[0][1].probs_of(tokens), scores, best)
         order = np.argsort(tokens)
         compared = Candidates(scores[order].astype(np.float32), tokens[order])
         token = int(tokens[best])
@@ -115,7 +114,9 @@ class _Search:
         return best, replace(say, processed_prob=left.prob(token))
 
     def _record(self, tokens: Ids, probs: Probs, scores: Probs, best: int) -> None:
-        """A node of the tree for each candidate; the search goes on from the best."""
+        """A node of the tree for each candidate, with what the model itself gives it; the search
+        goes on from the best.
+        """
         tree, logprobs = self.task.tree, np.log(probs)
         tried = zip(tokens.tolist(), logprobs.tolist(), scores.tolist(), strict=True)
         nodes = [tree.grow(self.node, *candidate, "pruned") for candidate in tried]

@@ -15,6 +15,7 @@ from pellucid.choose.strategies.steps import Score, Steps
 from pellucid.choose.task import Scored, Task
 from pellucid.weights.tensor import Floats
 
+_BLOCK = 1 << 14  # tokens at a time, which stay in the cache: a fifth of the time of all at once
 _RELATIVE_TOP = math.log(0.1)  # tokens less probable than this part of the likeliest are removed
 
 
@@ -62,12 +63,17 @@ def divergence(one: Floats, other: Floats) -> float:
     >>> round(divergence(p, q), 4)
     0.118
     """
+    shifts = [np.float32(vocabulary.logsumexp(logits)) for logits in (one, other)]
+    starts = range(0, len(one), _BLOCK)
+    blocks = ((logits[at : at + _BLOCK] for logits in (one, other)) for at in starts)
+    return math.fsum(_divergence(*map(np.subtract, block, shifts)) for block in blocks)
+
+
+def _divergence(p: Floats, q: Floats) -> float:
+    """What some tokens add to it, by their log-probabilities in both."""
     # With d the difference of log-probabilities, log M - (log P + log Q) / 2 = log cosh(d / 2),
     # and M the greater of both times (1 + exp(-|d|)) / 2: two exponentials and a logarithm.
-    p = one - np.float32(vocabulary.logsumexp(one))
-    q = other - np.float32(vocabulary.logsumexp(other))
-    most = np.maximum(p, q)
     apart = np.abs(p - q)
-    sum_ = 1 + np.exp(-apart)
-    middle = np.exp(most) * sum_ / 2
-    return float(np.dot(middle, apart / 2 + np.log(sum_ / 2)))
+    half = (1 + np.exp(-apart)) / 2
+    middle = np.exp(np.maximum(p, q)) * half
+    return float(np.dot(middle, apart / 2 + np.log(half)))

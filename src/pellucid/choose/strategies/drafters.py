@@ -117,7 +117,8 @@ class ModelDrafter:
 
     def __init__(self, task: Task) -> None:
         branch = task.new_branch(task.root.ids, draft=True)
-        task.chain.follow(branch, replace(task, new_branch=partial(task.new_branch, draft=True)))
+        branch.followers = {name: one.fork() for name, one in task.root.followers.items()}
+        task.chain.compare(branch, replace(task, new_branch=partial(task.new_branch, draft=True)))
         self._task = task
         self._begin(branch, 0)
 

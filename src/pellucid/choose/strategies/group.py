@@ -15,7 +15,7 @@ from pellucid.choose.strategies.hypotheses import Hypotheses, Said
 from pellucid.choose.strategies.picker import Picker
 from pellucid.choose.strategies.steps import Begin, Say, Score, Steps
 from pellucid.choose.task import Ending, Scored, Task
-from pellucid.choose.tree import Fate
+from pellucid.choose.tree import Fate, log
 
 Weighed = list[tuple[str, Candidates]]
 
@@ -70,12 +70,16 @@ class Search:
             return drawn(left, count, self.picker.draws)
         return best(left, count)
 
-    def record(self, children: Iterable[Beam], fate: Fate | None) -> None:
-        """Give each a node of the tree."""
+    def record(
+        self, children: Iterable[Beam], weighed: Mapping[Beam, Weighed], fate: Fate | None
+    ) -> None:
+        """Give each a node of the tree, with what the model itself gives its token."""
         for child in children:
             assert child.parent
+            own = weighed[child.parent][0][1]
+            logprob = log(own.prob(child.token))
             child.node = self.task.tree.grow(
-                child.parent.node, child.token, child.logprob, child.total, fate
+                child.parent.node, child.token, logprob, child.total, fate
             )
 
     def stops(self, child: Beam) -> bool:
@@ -132,9 +136,9 @@ class Group:
         others = sorted((c for c in children if c not in stopping), key=lambda c: -c.total)
         running, pruned = self.select(others, left)
         pruned += [child for child in children if child in stopping and child not in ended]
-        search.record(ended, "finished")
-        search.record(running, None)
-        search.record(pruned, "pruned")
+        search.record(ended, weighed, "finished")
+        search.record(running, weighed, None)
+        search.record(pruned, weighed, "pruned")
         for child in (*ended, *running):
             assert child.parent
             say = search.picker.account(weighed[child.parent], child.token)
@@ -193,8 +197,6 @@ class Group:
 
 def search_groups(search: Search, groups: Sequence[Group]) -> Steps:
     """Advance all groups together until all are over; then say the best."""
-    task = search.task
-    task.chain.follow(task.root, task)
     while beams := [beam for group in groups for beam in group.beams]:
         branches = list(dict.fromkeys(beam.branch for beam in beams))  # all begin with the root
         answers = yield Score(branches)

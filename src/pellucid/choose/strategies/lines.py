@@ -48,14 +48,15 @@ class Path:
         self._node = 0
         self._score = 0.0
 
-    def grow(self, say: Say, fate: Fate | None = None, draft: Draft | None = None) -> None:
-        """Add a token, and the guess in whose place it was chosen."""
-        if draft and not draft.accepted:
-            logprob = log(draft.verified_prob)
-            self._tree.grow(self._node, draft.token, logprob, self._score + logprob, "rejected")
-        logprob = log(say.processed_prob)
-        self._score += logprob
-        self._node = self._tree.grow(self._node, say.token, logprob, self._score, fate)
+    def grow(self, say: Say, fate: Fate | None = None) -> None:
+        """Add a token."""
+        self._score += log(say.processed_prob)
+        self._node = self._tree.grow(self._node, say.token, log(say.prob), self._score, fate)
+
+    def reject(self, draft: Draft, prob: float) -> None:
+        """Add a guess in whose place another token is chosen, and its probability by the model."""
+        score = self._score + log(draft.verified_prob)
+        self._tree.grow(self._node, draft.token, log(prob), score, "rejected")
 
     def end(self, fate: Fate) -> None:
         """Say why nothing follows."""

@@ -26,7 +26,6 @@ def side_by_side(
     ask: Callable[[Sequence[Branch]], Score] = Score,
 ) -> Steps:
     """So many lines of one prompt, each with draws of its own."""
-    task.chain.follow(task.root, task)
     (scored,) = yield ask([task.root])
     branches = [task.root, *(task.root.fork() for _ in range(count - 1))]
     lines = [_grow(branch, picking(task, i), scored) for i, branch in enumerate(branches)]

@@ -26,7 +26,6 @@ def speculate(task: Task) -> Steps:
     with min(1, p(x) / q(x)), p being what the filters leave of the verifier's distribution; else
     the token is drawn from what p has more than q. Either way it is distributed as p.
     """
-    task.chain.follow(task.root, task)
     first = drafter(task)
     scored, *_ = yield Score([task.root, *first.branches])
     others = range(1, task.parameters.num_return_sequences or 1)
@@ -46,7 +45,9 @@ def _grow(branch: Branch, picker: Picker, drafter: Drafter, scored: Scored) -> S
         while True:
             for row, guess in enumerate([*guesses, None]):
                 say, draft = _check(picker, branch, scored, row, guess)
-                path.grow(say, "said", draft)
+                if draft and not draft.accepted:
+                    path.reject(draft, scored.own[row].prob(draft.token))
+                path.grow(say, "said")
                 counts.accepted += bool(draft and draft.accepted)
                 branch.append(say.token)
                 if (yield say):
