@@ -293,7 +293,8 @@ class Look(View):
         """Why each token of the answer was chosen: the ledger."""
         top = Integer(1, 1000).check("top", top)
         answer = self._answer()
-        if not all(token.ledger for token in answer.tokens):
+        every = (answer, *answer.alternatives)
+        if not all(token.ledger for one in every for token in one.tokens):
             raise ParameterError("ledger", "was not kept when the answer was made, with ledger=0")
         return ExplanationView(answer, self.trace.bytes_of, top=top)
 

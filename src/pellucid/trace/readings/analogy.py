@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pellucid.choose.parameters.values import Integer
 from pellucid.model.config import ModelConfig
 from pellucid.model.embeddings import units
 from pellucid.model.matrices import Matrices
+from pellucid.trace.form import Form, counts, exactly
 from pellucid.trace.readings import Subject
-from pellucid.trace.readings.neighbours import checked
+from pellucid.trace.readings.neighbours import checked, cosines
 from pellucid.trace.trace import Array, Trace
 
 
-def sites(config: ModelConfig, a: int, b: int, c: int, k: int = 10) -> list[str]:
-    """None: only weights are read. Raises ParameterError."""
+def forms(
+    config: ModelConfig, ids: Sequence[int], a: int, b: int, c: int, k: int = 10
+) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
     for name, token in (("a", a), ("b", b), ("c", c)):
         Integer(0, config.vocab_size - 1).check(name, token)
     checked(k, config, besides=3)
-    return []
+    return {
+        "given_ids": exactly([a, b, c]),
+        "answer_ids": counts(k, high=config.vocab_size - 1),
+        "cosines": cosines(k),
+        "given_cosines": cosines(3),
+    }
 
 
 def read(subject: Subject, trace: Trace, a: int, b: int, c: int, k: int = 10) -> dict[str, Array]:
@@ -29,10 +39,10 @@ def read(subject: Subject, trace: Trace, a: int, b: int, c: int, k: int = 10) ->
     near = Matrices(subject.checkpoint, subject.config).embedding()
     first, second, third = units(near.rows([a, b, c]))
     sought = units((first - second + third)[None])
-    ids, cosines = near.nearest(sought, k, [[a, b, c]])
+    ids, found = near.nearest(sought, k, [[a, b, c]])
     return {
         "given_ids": np.array([a, b, c], np.int64),
         "answer_ids": ids[0],
-        "cosines": cosines[0],
+        "cosines": found[0],
         "given_cosines": np.stack([first, second, third]) @ sought[0],
     }

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pellucid.choose.parameters.values import Integer
 from pellucid.model.config import ModelConfig
 from pellucid.model.matrices import Matrices
+from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
 from pellucid.trace.trace import Array, Trace
 
 _MOST = 1000  # neighbours of a token
 
 
-def sites(config: ModelConfig, k: int = 10) -> list[str]:
-    """None: only weights are read. Raises ParameterError."""
+def forms(config: ModelConfig, ids: Sequence[int], k: int = 10) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
     checked(k, config)
-    return []
+    own = [*dict.fromkeys(ids)]
+    return {
+        "ids": exactly(own),
+        "neighbour_ids": counts(len(own), k, high=config.vocab_size - 1),
+        "cosines": cosines(len(own), k),
+    }
+
+
+def cosines(*shape: int) -> Form:
+    """Of the angles between two directions each, and what rounding may add to them."""
+    return floats(*shape, low=-1.001, high=1.001)
 
 
 def read(subject: Subject, trace: Trace, k: int = 10) -> dict[str, Array]:
@@ -26,8 +39,8 @@ def read(subject: Subject, trace: Trace, k: int = 10) -> dict[str, Array]:
     """
     ids = [*dict.fromkeys(trace.ids)]
     near = Matrices(subject.checkpoint, subject.config).embedding()
-    neighbours, cosines = near.nearest(near.rows(ids), k, [[token] for token in ids])
-    return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": cosines}
+    neighbours, found = near.nearest(near.rows(ids), k, [[token] for token in ids])
+    return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": found}
 
 
 def checked(k: int, config: ModelConfig, besides: int = 1) -> int:
