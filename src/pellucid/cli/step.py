@@ -19,6 +19,7 @@ from pellucid.cli.stream import remark, write_stream
 from pellucid.errors import ParameterError, PellucidError
 
 if TYPE_CHECKING:
+    from pellucid.engine.prompt import Said
     from pellucid.look.walk import Walk
 
 _HELP = """3                    pick the token with this number in the table
@@ -40,7 +41,7 @@ quit, Ctrl-D         leave"""
 @sampling
 @click.option("--top", default=10, show_default=True, metavar="N", help="How many tokens to list.")
 @running
-def step(text: str, top: int, as_json: bool, **options: Any) -> None:
+def step(text: Said, top: int, as_json: bool, **options: Any) -> None:
     """Continue TEXT by hand: see what may come next, pick a token or have one drawn, go back, try
     another way, change parameters in between.
 

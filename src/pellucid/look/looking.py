@@ -393,6 +393,7 @@ class Look(View):
             "text": trace.text,
             "ids": list(trace.ids),
             "prompt_length": trace.prompt_length,
+            "messages": trace.messages and [dict(message) for message in trace.messages],
             "parameters": dict(trace.parameters),
             "edits": list(trace.edits),
             "values": {site: list(value.shape) for site, value in trace.values.items()},
