@@ -35,7 +35,7 @@ def view(lm: LM) -> AttributionView:
 
 
 def test_the_answer_is_the_models_own_choice_unless_given(lm: LM, view: AttributionView) -> None:
-    assert lm.look(IDS).attribution(steps=4, test=1).token == view.token == ANSWER
+    assert lm.look(IDS).attribution(steps=5, test=1).token == view.token == ANSWER
 
 
 def test_effect_is_what_the_model_loses_without_a_token(lm: LM, view: AttributionView) -> None:

@@ -24,7 +24,7 @@ def ask(look: Look, name: str) -> View:
     if name == "analogy":
         return look.analogy(*look.ids[1:4], top=3)
     answer = look.ids[2]
-    given = {"attribution": {"token": answer, "steps": 4}, "occlusion": {"token": answer}}
+    given = {"attribution": {"token": answer, "steps": 5}, "occlusion": {"token": answer}}
     made: View = getattr(look, name)(**given.get(name, {"top": 3}))
     return made
 

@@ -239,7 +239,7 @@ class Look(View):
         *,
         of: str = "logprob",
         by: str = "mean",
-        steps: int = 128,
+        steps: int = 96,
         hold: int = 1,
         test: int = 32,
     ) -> AttributionView:
