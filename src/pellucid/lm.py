@@ -25,13 +25,14 @@ from pellucid.look.conversation import Conversation
 from pellucid.look.explanation import ExplanationView
 from pellucid.look.generation import GenerationView
 from pellucid.look.generations import GenerationsView
+from pellucid.look.ledger import TOP
 from pellucid.look.next import NextView
 from pellucid.look.replay import ReplayView
 from pellucid.look.score import ScoredToken, ScoreView
 from pellucid.look.speaker import Speaker
 from pellucid.look.streams import Stream, Streams
 from pellucid.look.tokens import TokensView
-from pellucid.look.tree import TreeView
+from pellucid.look.tree import DEPTH, WIDTH, TreeView
 from pellucid.look.walk import Walk
 from pellucid.model import positions
 from pellucid.model.backend import Backend
@@ -420,7 +421,7 @@ class LM:
 
         `token` explains the one at this place of the answer alone. `given` as in `generate`.
         """
-        top = Integer(1, 1000).check("top", top)
+        top = TOP.check("top", top)
         if given.get("ledger") is None:
             given["ledger"] = max(top, DEFAULT_LEDGER)
         kept = parameters(**given).value("ledger")
@@ -438,8 +439,8 @@ class LM:
         The drawing has `depth` tokens of each way and `width` branches of each node. `given` as in
         `generate`.
         """
-        depth = Integer(1, 200).check("depth", depth)
-        width = Integer(1, 1000).check("width", width)
+        depth = DEPTH.check("depth", depth)
+        width = WIDTH.check("width", width)
         ids = self._ids(prompt)
         answer = self.generate(ids, **given).generation
         text = b"".join(map(self._bytes, ids))

@@ -74,6 +74,14 @@ def test_there_are_other_ways_to_take_a_token_out(lm: LM, by: str) -> None:
     assert way[by] in plain(view.terminal(), 200)
 
 
+@pytest.mark.parametrize("given", [{"by": "bi"}, {"test": -1}])
+def test_a_mistake_is_told_before_gradients_are_taken(lm: LM, given: dict[str, Any]) -> None:
+    look = lm.look(IDS)
+    with pytest.raises(ParameterError, match=rf"^{next(iter(given))}: "):
+        look.attribution(ANSWER, **given)
+    assert not look.trace.readings
+
+
 def test_every_form_has_the_same_numbers(view: AttributionView, page: Callable[[str], Any]) -> None:
     told = view.to_dict()
     json.dumps(told, allow_nan=False)

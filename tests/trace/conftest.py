@@ -55,7 +55,7 @@ def trace(answered: Callable[..., Generation]) -> Trace:
     cosines = np.float32([0.1, -0.5])
     told = {"given_ids": np.array([5, 9, 7]), "answer_ids": np.array([8, 255]), "cosines": cosines}
     told["given_cosines"] = np.float32([0.3, 0.2, 0.1])
-    reading = Reading("analogy", {"a": 5, "b": 9, "c": 7, "k": 2}, told)
+    reading = Reading("analogy", {"a": 5, "b": 9, "c": 7, "top": 2}, told)
     words = {token: bytes([token]) for token in {*ids, *occurring(generation), 5, 7, 8, 9, 255}}
     return Trace(
         ORIGIN, ids, len(PROMPT), words,

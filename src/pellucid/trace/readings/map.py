@@ -19,13 +19,13 @@ from pellucid.weights.tensor import Floats
 _MOST = 2000  # points: more cannot be told apart, and an exact decomposition takes seconds
 
 
-def forms(config: ModelConfig, ids: Sequence[int], k: int = 5) -> dict[str, Form]:
+def forms(config: ModelConfig, ids: Sequence[int], top: int = 5) -> dict[str, Form]:
     """As `read` says. Raises ParameterError where there would be too many points."""
-    checked(k, config)
+    checked(top, config)
     own = len({*ids})
-    if own * (k + 1) > _MOST:
-        reason = f"{own} different tokens with {k} neighbours each are over {_MOST:,} points"
-        raise ParameterError("k", f"{reason}; give fewer, or a shorter text")
+    if own * (top + 1) > _MOST:
+        reason = f"{own} different tokens with {top} neighbours each are over {_MOST:,} points"
+        raise ParameterError("top", f"{reason}; give fewer, or a shorter text")
     return {
         "ids": counts("points", high=config.vocab_size - 1),
         "owners": counts("points", low=-1, high=own - 1),
@@ -34,9 +34,9 @@ def forms(config: ModelConfig, ids: Sequence[int], k: int = 5) -> dict[str, Form
     }
 
 
-def read(subject: Subject, trace: Trace, k: int = 5) -> dict[str, Array]:
-    """`ids` `[n]`: the distinct tokens of the text, then their `k` nearest neighbours that are not
-    of it; `owners` `[n]` the place in `ids` of the token that a neighbour is nearest to, -1 for
+def read(subject: Subject, trace: Trace, top: int = 5) -> dict[str, Array]:
+    """`ids` `[n]`: the distinct tokens of the text, then their `top` nearest neighbours that are
+    not of it; `owners` `[n]` the place in `ids` of the token that a neighbour is nearest to, -1 for
     those of the text; `xy` `[n, 2]` where each lies on the plane, and `explained` `[2]` the share
     of all squared distances from their centre that each axis shows.
 
@@ -44,10 +44,10 @@ def read(subject: Subject, trace: Trace, k: int = 5) -> dict[str, Array]:
     """
     own = [*dict.fromkeys(trace.ids)]
     near = Matrices(subject.checkpoint, subject.config).embedding()
-    found, cosines = near.nearest(near.rows(own), k, [[token] for token in own])
+    found, cosines = near.nearest(near.rows(own), top, [[token] for token in own])
     owner: dict[int, int] = dict.fromkeys(own, -1)
     for place in np.argsort(-cosines, axis=None, kind="stable").tolist():  # the nearest own it
-        owner.setdefault(int(found.flat[place]), place // k)
+        owner.setdefault(int(found.flat[place]), place // top)
     ids = [*owner]
     xy, explained = principal(units(near.rows(ids)))
     return {

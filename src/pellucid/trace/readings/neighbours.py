@@ -16,14 +16,14 @@ from pellucid.trace.trace import Array, Trace
 _MOST = 1000  # neighbours of a token
 
 
-def forms(config: ModelConfig, ids: Sequence[int], k: int = 10) -> dict[str, Form]:
+def forms(config: ModelConfig, ids: Sequence[int], top: int = 10) -> dict[str, Form]:
     """As `read` says. Raises ParameterError."""
-    checked(k, config)
+    checked(top, config)
     own = [*dict.fromkeys(ids)]
     return {
         "ids": exactly(own),
-        "neighbour_ids": counts(len(own), k, high=config.vocab_size - 1),
-        "cosines": cosines(len(own), k),
+        "neighbour_ids": counts(len(own), top, high=config.vocab_size - 1),
+        "cosines": cosines(len(own), top),
     }
 
 
@@ -32,17 +32,17 @@ def cosines(*shape: int) -> Form:
     return floats(*shape, low=-1.001, high=1.001)
 
 
-def read(subject: Subject, trace: Trace, k: int = 10) -> dict[str, Array]:
-    """For each distinct token of the text, `ids` `[n]` in the order of the text: its `k` nearest by
-    cosine, `neighbour_ids` and `cosines` `[n, k]`, itself left out. The whole vocabulary is
+def read(subject: Subject, trace: Trace, top: int = 10) -> dict[str, Array]:
+    """For each distinct token of the text, `ids` `[n]` in the order of the text: its `top` nearest
+    by cosine, `neighbour_ids` and `cosines` `[n, top]`, itself left out. The whole vocabulary is
     searched.
     """
     ids = [*dict.fromkeys(trace.ids)]
     near = Matrices(subject.checkpoint, subject.config).embedding()
-    neighbours, found = near.nearest(near.rows(ids), k, [[token] for token in ids])
+    neighbours, found = near.nearest(near.rows(ids), top, [[token] for token in ids])
     return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": found}
 
 
-def checked(k: int, config: ModelConfig, besides: int = 1) -> int:
+def checked(top: int, config: ModelConfig, besides: int = 1) -> int:
     """A number of neighbours that there are, `besides` tokens left out. Raises ParameterError."""
-    return Integer(1, min(_MOST, config.vocab_size - besides)).check("k", k)
+    return Integer(1, min(_MOST, config.vocab_size - besides)).check("top", top)
