@@ -77,6 +77,16 @@ def test_next_is_the_softmax_of_the_last_row_of_logits(lm):
     assert found.rest == approx(1 - sum(c.prob for c in found))
 
 
+def test_a_prompt_may_be_a_conversation_wherever_it_may_be_a_text(lm):
+    messages = [{"role": "user", "content": "What is a token?"}]
+    ids = lm.chat_ids(messages)
+    assert str(lm.next(messages)) == str(lm.next(ids))
+    assert lm.score(messages).perplexity == lm.score(ids).perplexity
+    assert [token.id for token in lm.tokens(messages).tokens] == ids
+    both = lm.generate([messages, messages], max_new_tokens=4)
+    assert {one.text for one in both} == {lm.chat(messages, max_new_tokens=4).text}
+
+
 def test_packing_a_packed_file_is_refused(smollm2):
     with raises(ParameterError, match="quantize: has no effect: this file's matrices are packed"):
         pellucid.load(smollm2, quantize="q8")

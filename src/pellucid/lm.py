@@ -16,7 +16,7 @@ from pellucid.choose.parameters.values import Integer, shown, whole
 from pellucid.choose.vocabulary import logsumexp
 from pellucid.engine.engine import Engine
 from pellucid.engine.opened import Opened
-from pellucid.engine.prompt import Prompt, Prompts, are_several, messages_of
+from pellucid.engine.prompt import Prompt, Prompts, Said, are_several, messages_of
 from pellucid.engine.running import check_finite
 from pellucid.errors import ParameterError, PellucidError, UnsupportedError
 from pellucid.look.generation import GenerationView
@@ -96,8 +96,9 @@ class LM:
     """A language model with its tokenizer: text in, and tokens, probabilities or text out.
 
     A prompt is a text, to which the tokenizer adds what the model expects before it (a BOS
-    token), or a list of token ids, taken as they are. Special-token text in a prompt, such as
-    "<|im_end|>", is text.
+    token), or a list of token ids, taken as they are; or a conversation, messages
+    `[{"role": "user", "content": "..."}, ...]`, which the model's own template makes a text of.
+    Special-token text in a prompt, such as "<|im_end|>", is text.
 
     `name` is what the model was asked for by; of no consequence. `edits` are what `edit` has
     changed.
@@ -223,14 +224,25 @@ class LM:
     # ---- seeing ----------------------------------------------------------------------------
 
     def tokens(
-        self, text: str, *, parse_special: bool = False, merges: bool | None = None
+        self,
+        text: Said,
+        *,
+        parse_special: bool = False,
+        merges: bool | None = None,
     ) -> TokensView:
-        """How a text is cut into tokens, and with `merges` how each word became its pieces.
+        """How a text, or a conversation in the model's template, is cut into tokens, and with
+        `merges` how each word became its pieces.
 
         `merges` left open shows them for a short text of a BPE tokenizer.
         """
         from pellucid.look.tokens import TokensView
 
+        messages = messages_of(text)
+        if messages is not None:
+            if parse_special or merges:
+                name = "merges" if merges else "parse_special"
+                raise ParameterError(name, "has no effect on a conversation; give a text")
+            return TokensView(self._opened.chat_tokens(messages, self.name))
         if not isinstance(text, str):
             raise ParameterError("text", f"must be text, not {type(text).__name__}")
         cut = self.tokenizer.tokens(text, parse_special=parse_special)
@@ -285,7 +297,7 @@ class LM:
 
     def look(
         self,
-        prompt: Prompt | Sequence[Message] | Trace | Look,
+        prompt: Prompt | Trace | Look,
         *,
         watch: Sequence[str] = (),
         **given: Any,
@@ -293,9 +305,9 @@ class LM:
         """Read a text, and see what happens inside: `look.attention()`, `look.lens()`, ...
 
         With generation parameters (`given`, as in `generate`) the prompt is continued first, and
-        the answer read with it. A conversation is given as messages. A trace that was saved is
-        looked at again, by the model that it is of. `watch` names sites to be kept (docs/sites.md);
-        what a view needs besides is computed when it is asked for.
+        the answer read with it. A trace that was saved is looked at again, by the model that it is
+        of. `watch` names sites to be kept (docs/sites.md); what a view needs besides is computed
+        when it is asked for.
         """
         from pellucid.look.looking import Look
         from pellucid.trace.trace import Trace
@@ -337,11 +349,11 @@ class LM:
             return self
         return self._edited(tuple(map(Edit.from_dict, trace.edits)))
 
-    def _traced(self, prompt: Prompt | Sequence[Message], given: dict[str, Any]) -> Trace:
+    def _traced(self, prompt: Prompt, given: dict[str, Any]) -> Trace:
         from pellucid.trace.trace import Trace
 
         messages = messages_of(prompt)
-        ids = self._ids(prompt if messages is None else self.chat_ids(messages))
+        ids = self._ids(prompt)
         asked = parameters(**given).given()
         answer = self.generate(ids, **asked).generation if asked else None
         if answer and answer.seed is not None:
@@ -431,8 +443,9 @@ class LM:
         `generate`.
         """
         from pellucid.look.explanation import ExplanationView
+        from pellucid.look.ledger import TOP
 
-        top = Integer(1, 1000).check("top", top)
+        top = TOP.check("top", top)
         if given.get("ledger") is None:
             given["ledger"] = max(top, DEFAULT_LEDGER)
         kept = parameters(**given).value("ledger")
@@ -459,10 +472,10 @@ class LM:
         `given` as in `generate`.
         """
         from pellucid.look.considered import considered
-        from pellucid.look.tree import TreeView
+        from pellucid.look.tree import DEPTH, WIDTH, TreeView
 
-        depth = Integer(1, 200).check("depth", depth)
-        width = Integer(1, 1000).check("width", width)
+        depth = DEPTH.check("depth", depth)
+        width = WIDTH.check("width", width)
         ids = self._ids(prompt)
         answer = self.generate(ids, draft=draft, **given).generation
         text = b"".join(map(self._bytes, ids))
@@ -507,7 +520,8 @@ class LM:
         return self._opened.chat_ids(messages, self.name)
 
     def _ids(self, prompt: object) -> list[int]:
-        return self._opened.ids(prompt)
+        messages = messages_of(prompt)
+        return self._opened.ids(prompt if messages is None else self.chat_ids(messages))
 
     def _last_logits(self, prompt: Prompt) -> Floats:
         whole = Segment(self._ids(prompt), edits=self.edits)

@@ -60,6 +60,19 @@ def test_a_trace_of_a_text_alone_is_what_look_reads(run: Run, tmp_path: Path) ->
     assert looked["generation"] is None
 
 
+def test_a_conversation_is_traced_with_its_messages_and_replays(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "chat.trace"
+    said = ["Hello", "--chat", "--system", "Be brief."]
+    assert run("trace", *said, "-o", str(path), "--max-new-tokens", "3").code == 0
+    told = run("show", str(path), "--json").json()
+    assert told["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+    ]
+    assert told["text"].startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")
+    assert run("replay", str(path), "--json").json()["same"]
+
+
 def test_the_answer_is_the_one_of_generate(run: Run) -> None:
     looked = run("look", TEXT, *DRAWN, "--seed", "5", "--json").json()
     made = run("generate", TEXT, *DRAWN, "--seed", "5", "--json").json()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from click import Context
+
+from pellucid.cli import COMMANDS, Commands
 
 from .conftest import Run
 
@@ -37,6 +41,54 @@ def test_special_token_text_is_text_unless_asked(run: Run) -> None:
     assert {token["special"] for token in plain} == {False}
     [token] = run("tokens", "<|im_end|>", "--special", "--json").json()["tokens"]
     assert (token["text"], token["special"]) == ("<|im_end|>", True)
+
+
+def test_a_text_is_said_to_the_model_in_its_template(run: Run) -> None:
+    said = "<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n"  # ChatML
+    text = "<|im_start|>system\nBe brief.<|im_end|>\n" + said
+    cut = run("tokens", "Hi <|im_end|>", "--chat", "--system", "Be brief.", "--json").json()
+    tokens = cut["tokens"]
+    assert "".join(token["text"] for token in tokens) == text
+    assert all(text[token["start"] : token["end"]] == token["text"] for token in tokens)
+    marks = ["<|im_start|>", "<|im_end|>"]
+    assert [t["text"] for t in tokens if t["special"]] == [*marks, *marks, marks[0]]
+
+
+def test_what_is_generated_in_the_template_is_what_chat_answers(run: Run) -> None:
+    given = ["What is a token?", "--system", "Be brief.", "--max-new-tokens", "6", "--json"]
+    assert run("generate", "--chat", *given).json() == run("chat", *given).json()
+
+
+def taking_text() -> list[str]:
+    """The commands that take a TEXT; `demo` takes one all the way as it is."""
+    group = Commands("pellucid")
+    commands = {name: group.get_command(Context(group), name) for name in COMMANDS}
+    arguments = {name: [p.name for p in found.params] for name, found in commands.items() if found}
+    return [name for name, taken in arguments.items() if "text" in taken and name != "demo"]
+
+
+@pytest.mark.parametrize("command", taking_text())
+def test_every_command_of_a_text_takes_a_conversation(
+    command: str, run: Run, tmp_path: Path
+) -> None:
+    more = ["-o", str(tmp_path / "a.trace")] if command == "trace" else []
+    more += ["--max-new-tokens", "2"] if command in ("generate", "explain", "tree") else []
+    given = ["Hello", "--system", "Be brief.", *more, "--json"]
+    refused = run(command, *given)
+    assert refused.code == 2
+    assert "--system has no effect without --chat" in refused.err
+    plain, chat = (run(command, "Hello", *more, *flag, "--json") for flag in ([], ["--chat"]))
+    told = run(command, "--chat", *given)
+    assert (plain.code, chat.code, told.code) == (0, 0, 0)
+    assert len({plain.out, chat.out, told.out}) == 3
+
+
+@pytest.mark.parametrize(("option", "said"), [("--special", "with --chat"), ("--merges", "give a")])
+def test_what_says_nothing_of_a_conversation_is_refused(option: str, said: str, run: Run) -> None:
+    ran = run("tokens", "Hello", "--chat", option)
+    assert ran.code == 2
+    assert option in ran.err
+    assert said in ran.err
 
 
 def test_next_is_a_table_of_the_likeliest(run: Run) -> None:

@@ -15,7 +15,6 @@ from pellucid.look.view import plain
 
 from ..trace.induction import ANSWER, HEADS, INDUCTION_HEAD, LAYERS, PREVIOUS_HEAD
 from .browser import Browser
-from .induced import renamed
 
 
 def test_the_planted_heads_lead_everywhere(induced: Look, page: Any) -> None:
@@ -39,18 +38,6 @@ def test_the_json_has_every_part(induced: Look) -> None:
 def test_it_says_what_is_written_instead(induced: Look) -> None:
     assert "it writes nothing" in plain(induced.ablation().terminal(), 200)
     assert "it writes its mean" in plain(induced.ablation(by="mean").terminal(), 200)
-
-
-def test_hostile_words_are_shown_and_not_obeyed(
-    induced: Look,
-    hostile: Any,
-    page: Any,
-    is_harmless: Any,
-) -> None:
-    induced.ablation()
-    view = renamed(induced, hostile).ablation(ANSWER)
-    page(view.html())
-    assert is_harmless(plain(view.terminal(), 200) + view.html())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

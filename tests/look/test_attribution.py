@@ -35,7 +35,7 @@ def view(lm: LM) -> AttributionView:
 
 
 def test_the_answer_is_the_models_own_choice_unless_given(lm: LM, view: AttributionView) -> None:
-    assert lm.look(IDS).attribution(steps=4, test=1).token == view.token == ANSWER
+    assert lm.look(IDS).attribution(steps=5, test=1).token == view.token == ANSWER
 
 
 def test_effect_is_what_the_model_loses_without_a_token(lm: LM, view: AttributionView) -> None:
@@ -72,6 +72,14 @@ def test_there_are_other_ways_to_take_a_token_out(lm: LM, by: str) -> None:
     assert view.integrated is None
     way = {"zero": "replaced by zeros.", "hidden": "no later token may look at it.", "c": "by c."}
     assert way[by] in plain(view.terminal(), 200)
+
+
+@pytest.mark.parametrize("given", [{"by": "bi"}, {"test": -1}])
+def test_a_mistake_is_told_before_gradients_are_taken(lm: LM, given: dict[str, Any]) -> None:
+    look = lm.look(IDS)
+    with pytest.raises(ParameterError, match=rf"^{next(iter(given))}: "):
+        look.attribution(ANSWER, **given)
+    assert not look.trace.readings
 
 
 def test_every_form_has_the_same_numbers(view: AttributionView, page: Callable[[str], Any]) -> None:

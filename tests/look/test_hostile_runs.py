@@ -1,4 +1,4 @@
-"""What a stranger's vocabulary says of a run is shown, and never obeyed."""
+"""What a stranger's vocabulary says of a run is shown, and never obeyed, in every view."""
 
 from __future__ import annotations
 
@@ -9,66 +9,76 @@ from typing import Any
 
 import pytest
 
+from pellucid.lm import load
 from pellucid.look.comparison import ComparisonView
-from pellucid.look.looking import Look
+from pellucid.look.looking import Look, views
 from pellucid.look.view import View, plain
 from pellucid.trace.comparison import compare
 
+from ..trace import induction
 from .browser import Browser
-from .induced import induced, renamed  # noqa: F401  (a fixture)
+from .induced import renamed
 
-NAMES = ["attribution", "occlusion", "map", "neighbours", "analogy"]
+NAMES = [*views(), "analogy"]
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Look:
+    """A run with an answer, so that there is something to show in every view."""
+    folder = induction.write_model(tmp_path_factory.mktemp("induction"))
+    lm = load(folder, backend="reference")
+    return lm.look(induction.TEXT, max_new_tokens=4, temperature=1.5, seed=1)
 
 
 def ask(look: Look, name: str) -> View:
-    if name == "analogy":
-        return look.analogy(*look.ids[1:4], top=3)
-    answer = look.ids[2]
-    given = {"attribution": {"token": answer, "steps": 4}, "occlusion": {"token": answer}}
-    made: View = getattr(look, name)(**given.get(name, {"top": 3}))
+    words = look.ids[1:4] if name == "analogy" else ()
+    made: View = getattr(look, name)(*words, **({"steps": 8} if name == "attribution" else {}))
     return made
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_tokens_are_shown_and_not_obeyed(
-    induced: Look,  # noqa: F811
+    answered: Look,
     hostile: dict[bytes, str],
     is_harmless: Callable[[str], bool],
     page: Callable[[str], Any],
     name: str,
 ) -> None:
-    ask(induced, name)
-    view = ask(renamed(induced, hostile), name)
-    shown = plain(view.terminal(), 300)
-    assert is_harmless(shown)
-    page(view.html())  # fails on elements that no view makes
+    ask(answered, name)
+    view = ask(renamed(answered, hostile), name)
+    shown, fragment = plain(view.terminal(), 300), view.html()
+    assert is_harmless(shown + fragment)
+    page(fragment)  # fails on elements that no view makes
     view.to_dict()
+    assert any(word in shown for word in hostile.values()), "there was something to be obeyed"
 
 
-@pytest.mark.parametrize("name", ["attribution", "map"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_page_of_hostile_tokens_is_drawn(
-    induced: Look,  # noqa: F811
+    answered: Look,
     hostile: dict[bytes, str],
     browser: Browser,
     tmp_path: Path,
     name: str,
 ) -> None:
-    ask(induced, name)
-    markup_first = renamed(induced, dict(reversed(hostile.items())))
-    opened = browser.open(ask(markup_first, name).page(), tmp_path / "page.html")
-    assert opened.errors == []
-    assert "<script>alert(1)</script>" in opened.page.locator("main").evaluate("e => e.textContent")
+    ask(answered, name)
+    view = ask(renamed(answered, dict(reversed(hostile.items()))), name)  # markup first
+    assert bool(view.figures()) == (name not in ("neurons", "neighbours", "analogy"))
+    if view.figures():
+        assert browser.open(view.page(), tmp_path / "page.html").errors == []
+        text = browser.page.locator("main").evaluate("e => e.textContent")
+        assert any(word in text for word in hostile.values())
 
 
 def test_two_hostile_runs_are_compared(
-    induced: Look,  # noqa: F811
+    answered: Look,
     hostile: dict[bytes, str],
     is_harmless: Callable[[str], bool],
     browser: Browser,
     tmp_path: Path,
 ) -> None:
-    words = renamed(induced, hostile).trace.words
-    run = induced.subject, replace(induced.trace, words=words)
+    words = renamed(answered, hostile).trace.words
+    run = answered.subject, replace(answered.trace, words=words)
     told = compare(run, run)
     view = ComparisonView(
         replace(

@@ -14,7 +14,6 @@ from pellucid.look.view import plain
 
 from ..trace.induction import ANSWER, IDS, LAYERS, LETTERS, TEXT
 from .browser import Browser
-from .induced import renamed
 
 
 def test_the_answer_settles_in_the_layer_of_the_induction_head(induced: Look) -> None:
@@ -54,18 +53,6 @@ def test_the_html_says_the_same(induced: Look, page: Any) -> None:
     head, first, *_ = read.tables[0]
     assert head == ["layers", *TEXT]
     assert (first[0], first[-1]) == ("2", "i")
-
-
-def test_hostile_words_are_shown_and_not_obeyed(
-    induced: Look,
-    hostile: Any,
-    page: Any,
-    is_harmless: Any,
-) -> None:
-    induced.lens()
-    view = renamed(induced, hostile).lens()
-    page(view.html())
-    assert is_harmless(plain(view.terminal(), 200) + view.html())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from pellucid.look.view import plain
 
 from ..trace import induction
 from .browser import Browser
-from .induced import renamed
 
 TEXT = "The man walked the cat."
 
@@ -70,18 +68,6 @@ def test_the_terminal_names_what_was_expected(induced: Look) -> None:
 def test_a_trace_that_was_not_read_so_is_refused(induced: Look) -> None:
     with pytest.raises(ParameterError, match="no reading next with top=3"):
         SurpriseView(induced.trace, 3)
-
-
-def test_hostile_words_are_shown_and_not_obeyed(
-    induced: Look,
-    hostile: Any,
-    page: Any,
-    is_harmless: Any,
-) -> None:
-    induced.surprise()
-    view = renamed(induced, hostile).surprise()
-    assert len(page(view.html()).tables[0]) == 1 + len(induction.TEXT)
-    assert is_harmless(plain(view.terminal(), 200) + view.html())
 
 
 def test_the_drawing_shows_each_token_s_surprise_and_alternatives(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pellucid.errors import ParameterError
 from pellucid.lm import load
 from pellucid.look.looking import Look
+from pellucid.look.neighbours import NeighboursView
 from pellucid.look.view import plain
 
 from ..trace import induction
@@ -40,6 +44,17 @@ def test_neighbours_of_each_distinct_token_are_shown(
             assert f"{near['cosine']:.2f}" in row[1]
         assert token["text"] in shown
     assert view.of(look.ids[1]) == [(n["id"], n["cosine"]) for n in told[1]["neighbours"]]
+
+
+def test_the_nearer_a_token_is_the_deeper_is_its_tint(look: Look) -> None:
+    look.neighbours(top=3)
+    reading = look.trace.reading("neighbours", top=3)
+    assert reading
+    cosines = np.zeros_like(reading.arrays["cosines"])
+    cosines[1] = [0.9, 0.6, 0.1]
+    other = replace(reading, arrays={**reading.arrays, "cosines": cosines})
+    view = NeighboursView(look.trace.with_reading(other, {}), {"top": 3})
+    assert re.findall(r'<bdi[^>]* class="(h\d)"', view.html()) == ["h4", "h2"]
 
 
 def test_an_analogy_takes_texts_or_ids(look: Look, page: Callable[[str], Any]) -> None:

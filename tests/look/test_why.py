@@ -16,7 +16,6 @@ from pellucid.look.view import plain
 
 from ..trace.induction import ANSWER, HEADS, IDS, INDUCTION_HEAD, LAYERS, TEXT, VALUE_POSITION
 from .browser import Browser
-from .induced import renamed
 
 NAME = "layers.{}.heads.{}".format(*INDUCTION_HEAD)
 
@@ -89,18 +88,6 @@ def test_the_terminal_and_the_html_say_the_same(induced: Look, page: Any) -> Non
     assert cells[-2:] == row[-1].split() == [str(VALUE_POSITION), "i"]
     assert row[4:6] == [f"{view.writers[0].logit:.2f}", cells[-4] + " %"]
     assert read.tables[0][3][4:6] == ["", ""], "only two are tested"
-
-
-def test_hostile_words_are_shown_and_not_obeyed(
-    induced: Look,
-    hostile: Any,
-    page: Any,
-    is_harmless: Any,
-) -> None:
-    induced.why()
-    view = renamed(induced, hostile).why(ANSWER)
-    page(view.html())
-    assert is_harmless(plain(view.terminal(), 200) + view.html())
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

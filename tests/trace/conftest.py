@@ -52,8 +52,11 @@ def trace(answered: Callable[..., Generation]) -> Trace:
     generation = answered(**given)
     ids = PROMPT + generation.ids
     values = {"embed": np.random.default_rng(1).normal(size=(len(ids), 8)).astype(np.float32)}
-    reading = Reading("lens", {"top": 2}, {"top_ids": np.array([[5, 9]]), "x": np.float64([0.1])})
-    words = {token: bytes([token]) for token in {*ids, *occurring(generation), 5, 9}}
+    cosines = np.float32([0.1, -0.5])
+    told = {"given_ids": np.array([5, 9, 7]), "answer_ids": np.array([8, 255]), "cosines": cosines}
+    told["given_cosines"] = np.float32([0.3, 0.2, 0.1])
+    reading = Reading("analogy", {"a": 5, "b": 9, "c": 7, "top": 2}, told)
+    words = {token: bytes([token]) for token in {*ids, *occurring(generation), 5, 7, 8, 9, 255}}
     return Trace(
         ORIGIN, ids, len(PROMPT), words,
         messages=[{"role": "user", "content": "The man"}], template="{{ messages }}",

@@ -38,22 +38,20 @@ class Differentiable:
         with torch.inference_mode():
             return self._ops.numpy(self._forward.embed(Run([Segment(self._ids)])))
 
-    def scores(self, inputs: Floats) -> Floats:
-        """The score of each of some first residuals, `[n, rows, hidden]` -> `[n]`."""
-        with torch.inference_mode():
-            each = [self._ops.numpy(self._scored(self._ops.array(x))) for x in self._chunks(inputs)]
-        return np.concatenate(each)
+    def gradients(self, inputs: Floats) -> tuple[Floats, Floats]:
+        """The score of each of some first residuals `[n, rows, hidden]`: `[n]`, and its gradient
+        there, `[n, rows, hidden]`.
+        """
+        each = [self._gradient(x) for x in self._chunks(inputs)]
+        scores, gradients = (np.concatenate(kind) for kind in zip(*each, strict=True))
+        return scores, gradients
 
-    def gradients(self, inputs: Floats) -> Floats:
-        """The gradient of the score at each, `[n, rows, hidden]`."""
-        return np.concatenate([self._gradient(x) for x in self._chunks(inputs)])
-
-    def _gradient(self, inputs: Floats) -> Floats:
+    def _gradient(self, inputs: Floats) -> tuple[Floats, Floats]:
         x = self._ops.array(inputs).requires_grad_()
         with torch.enable_grad():  # whatever the caller has switched off
-            total = self._scored(x).sum()  # each depends on its own input alone
-        (gradient,) = torch.autograd.grad(total, x)
-        return self._ops.numpy(gradient)
+            scores = self._scored(x)
+        (gradient,) = torch.autograd.grad(scores.sum(), x)  # each depends on its own input alone
+        return self._ops.numpy(scores), self._ops.numpy(gradient)
 
     def _chunks(self, inputs: Floats) -> list[Floats]:
         at_once = max(1, _ROWS_AT_ONCE // len(self._ids))

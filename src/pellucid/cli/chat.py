@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pellucid.cli.lines import piped, typed
-from pellucid.cli.options import load, print_json, ready, running, text_given
+from pellucid.cli.options import load, print_json, ready, running, system_option, text_given
 from pellucid.cli.sampling import Grouped, generation, sampling
 from pellucid.cli.stream import explain_cut, remark, write_answers
 from pellucid.errors import ParameterError, PellucidError
@@ -26,12 +26,7 @@ Ctrl-C  stops an answer"""
 
 @click.command(cls=Grouped)
 @click.argument("message", required=False, callback=text_given)
-@click.option(
-    "--system",
-    metavar="TEXT",
-    callback=text_given,
-    help="What the model is told before the conversation.",
-)
+@system_option
 @sampling
 @running
 def chat(message: str | None, system: str | None, as_json: bool, **options: Any) -> None:

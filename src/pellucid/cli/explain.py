@@ -11,6 +11,7 @@ import click
 from pellucid.cli.options import load, ready, running, show, text_argument, written
 from pellucid.cli.sampling import Grouped, generation, sampling, unless_given
 from pellucid.cli.stream import remark
+from pellucid.engine.prompt import Said
 from pellucid.look.view import View
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -32,7 +33,7 @@ html_option = click.option(
 @html_option
 @running
 def explain(
-    text: str, token: int | None, top: int, page: Path | None, as_json: bool, **options: Any
+    text: Said, token: int | None, top: int, page: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Continue TEXT, and show of each token why it was chosen.
 
@@ -56,7 +57,7 @@ def explain(
 @html_option
 @running
 def tree(
-    text: str, depth: int | None, width: int | None, page: Path | None, as_json: bool,
+    text: Said, depth: int | None, width: int | None, page: Path | None, as_json: bool,
     **options: Any,
 ) -> None:  # fmt: skip
     """Continue TEXT, and draw what was considered: a search's branches, and what became of them.

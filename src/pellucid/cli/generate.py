@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,12 +11,15 @@ from pellucid.cli.options import load, print_json, ready, running, text_argument
 from pellucid.cli.sampling import Grouped, generation, sampling
 from pellucid.cli.stream import explain_cut, remark, write_answers
 
+if TYPE_CHECKING:
+    from pellucid.engine.prompt import Said
+
 
 @click.command(cls=Grouped)
 @text_argument
 @sampling
 @running
-def generate(text: str, as_json: bool, **options: Any) -> None:
+def generate(text: Said, as_json: bool, **options: Any) -> None:
     """Continue TEXT, piece by piece as the model answers.
 
     Giving --temperature, --top-k, --top-p or the like means sampling; giving none of them takes
@@ -28,7 +31,8 @@ def generate(text: str, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json(stream.finish().to_dict())
         return
-    write_answers(stream, given["num_return_sequences"], before=text)
+    before = text if isinstance(text, str) else ""  # an answer does not go on from a question
+    write_answers(stream, given["num_return_sequences"], before=before)
     answer = stream.finish()
     seed, asked = answer.seed, given["max_new_tokens"] or given["max_length"]
     if sys.stderr.isatty() and not asked:

@@ -21,6 +21,7 @@ from pellucid.cli.options import (
 from pellucid.cli.sampling import generation, sampling, unless_given
 from pellucid.cli.seeing import FILE, VIEWS, Seeing, asked, seeing, taken
 from pellucid.cli.stream import noticed, remark
+from pellucid.engine.prompt import Said
 from pellucid.errors import ParameterError, PellucidError
 from pellucid.lm import LM
 from pellucid.look.looking import Look, open_trace
@@ -37,7 +38,7 @@ from pellucid.weights.progress import human
 @sampling
 @running
 def look(
-    text: str, wanted: Sequence[str], page: Path | None, as_json: bool, **options: Any
+    text: Said, wanted: Sequence[str], page: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Read TEXT, and show what happens inside the model.
 
@@ -65,7 +66,7 @@ def look(
 @sampling
 @running
 def trace(
-    text: str, output: Path, watch: Sequence[str], wanted: Sequence[str], page: Path | None,
+    text: Said, output: Path, watch: Sequence[str], wanted: Sequence[str], page: Path | None,
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Read TEXT, or continue it, and write what happened to a file.
@@ -143,7 +144,7 @@ def _opened(trace: Trace) -> Look:
     return Look(trace, lambda: ready(_model_of(trace.origin)).look(trace).subject)
 
 
-def _looked(text: str, options: dict[str, Any], watch: Sequence[str] = ()) -> Look:
+def _looked(text: Said, options: dict[str, Any], watch: Sequence[str] = ()) -> Look:
     given = {name: value for name, value in generation(options).items() if value is not None}
     if "draft" in given:
         raise ParameterError("draft", "has no effect here: the answer is the same without")

@@ -101,11 +101,6 @@ def ready(lm: LM) -> LM:
     return lm
 
 
-def text_argument(command: Command) -> Command:
-    """A TEXT argument; - reads standard input."""
-    return click.argument("text", callback=text_given)(command)
-
-
 def text_given(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """The text that was typed, or for - all of standard input, less one line end at its end."""
     if value is None:
@@ -119,6 +114,29 @@ def text_given(_ctx: click.Context, param: click.Parameter, value: str | None) -
         name = param.opts[0] if isinstance(param, click.Option) else param.opts[0].upper()
         raise TextError(f"{name} is not UTF-8 from character {error.start} on") from None
     return value
+
+
+system_option = click.option(
+    "--system", metavar="TEXT", callback=text_given,
+    help="What the model is told before a conversation.",
+)  # fmt: skip
+
+
+def text_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A TEXT argument; - reads standard input. The command's `text` is that text, or with --chat
+    the conversation that it begins.
+    """
+
+    @wraps(command)
+    def given(text: str, chat: bool, system: str | None, **rest: Any) -> Any:
+        if system is not None and not chat:
+            raise click.UsageError("--system has no effect without --chat")
+        said = [("system", system), ("user", text)]
+        messages = [{"role": who, "content": what} for who, what in said if what is not None]
+        return command(text=messages if chat else text, **rest)
+
+    flag = click.option("--chat", is_flag=True, help="TEXT is said to the model, in its template.")
+    return click.argument("text", callback=text_given)(flag(system_option(given)))
 
 
 def decoded(data: bytes) -> str:

@@ -20,6 +20,7 @@ from pellucid.cli.stream import remark, write_stream
 from pellucid.errors import ParameterError, PellucidError
 
 if TYPE_CHECKING:
+    from pellucid.engine.prompt import Said
     from pellucid.look.walk import Walk
 
 _HELP = """3                    pick the token with this number in the table
@@ -51,7 +52,7 @@ _RESEMBLES = {"clear": "back", "reset": "back", "restart": "back", "redo": "run"
 @sampling
 @click.option("--top", default=10, show_default=True, metavar="N", help="How many tokens to list.")
 @running
-def step(text: str, top: int, as_json: bool, **options: Any) -> None:
+def step(text: Said, top: int, as_json: bool, **options: Any) -> None:
     """Continue TEXT by hand: see what may come next, pick a token or have one drawn, go back, try
     another way, change parameters in between.
 

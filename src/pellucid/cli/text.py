@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from pellucid.cli.options import (
     show,
     text_argument,
 )
+
+if TYPE_CHECKING:
+    from pellucid.engine.prompt import Said
 
 
 @click.command()
@@ -33,7 +36,7 @@ from pellucid.cli.options import (
 @html_option
 @json_option
 def tokens(
-    text: str,
+    text: Said,
     model: str,
     special: bool,
     merges: bool | None,
@@ -46,6 +49,8 @@ def tokens(
     """
     from pellucid.lm import load
 
+    if special and not isinstance(text, str):
+        raise click.UsageError("--special has no effect with --chat: the template says what is one")
     view = load(model).tokens(text, parse_special=special, merges=merges)
     show_or_write(view, as_json, page)
 
@@ -54,7 +59,7 @@ def tokens(
 @text_argument
 @click.option("--top", default=10, show_default=True, metavar="N", help="How many tokens to list.")
 @running
-def next_(text: str, top: int, as_json: bool, **options: Any) -> None:
+def next_(text: Said, top: int, as_json: bool, **options: Any) -> None:
     """Show the likeliest next tokens after TEXT, with their probabilities.
 
     A TEXT of - is read from standard input.
@@ -65,7 +70,7 @@ def next_(text: str, top: int, as_json: bool, **options: Any) -> None:
 @click.command()
 @text_argument
 @running
-def score(text: str, as_json: bool, **options: Any) -> None:
+def score(text: Said, as_json: bool, **options: Any) -> None:
     """Show how likely TEXT is: the log-probability of each token and of the whole, the perplexity.
 
     A TEXT of - is read from standard input.

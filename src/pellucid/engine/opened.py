@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from pellucid.engine.engine import Engine, checked_ids
@@ -14,7 +15,7 @@ from pellucid.model.model import Model
 from pellucid.tokens.conversation import Message
 from pellucid.tokens.load import load_tokenizer
 from pellucid.tokens.template import ChatTemplate, chat_template
-from pellucid.tokens.tokenizer import Tokenizer
+from pellucid.tokens.tokenizer import Token, Tokenizer
 from pellucid.weights.checkpoint import Checkpoint
 
 
@@ -74,20 +75,33 @@ class Opened:
         return checked_ids("prompt", ids, self.config.vocab_size)
 
     def chat_ids(self, messages: Sequence[Message], name: str) -> list[int]:
-        """What the model, of this name, sees of a conversation: its template's text, as token ids.
+        """What the model, of this name, sees of a conversation, as token ids; as `chat_pieces`."""
+        return [
+            token
+            for text, control in self.chat_pieces(messages, name)
+            for token in self.tokenizer.encode(
+                text, add_special_tokens=False, parse_special=control
+            )
+        ]
 
-        Raises TemplateError where the model has no template.
+    def chat_tokens(self, messages: Sequence[Message], name: str) -> list[Token]:
+        """The same with their texts, and their places in the template's text."""
+        tokens: list[Token] = []
+        at = 0
+        for text, control in self.chat_pieces(messages, name):
+            cut = self.tokenizer.tokens(text, add_special_tokens=False, parse_special=control)
+            tokens += (replace(token, start=at + token.start, end=at + token.end) for token in cut)
+            at += len(text)
+        return tokens
+
+    def chat_pieces(self, messages: Sequence[Message], name: str) -> list[tuple[str, bool]]:
+        """A conversation in the template's text, in pieces: whether special tokens are meant so.
+
+        Raises TemplateError where the model, of this name, has no template.
         """
         if self.template is None:
             raise TemplateError(
                 f"{name} has no chat template: it may be a base model, whose texts "
                 "`pellucid generate` continues"
             )
-        pieces = self.template.render_pieces(messages, self.tokenizer.special_texts)
-        return [
-            token
-            for text, control in pieces
-            for token in self.tokenizer.encode(
-                text, add_special_tokens=False, parse_special=control
-            )
-        ]
+        return self.template.render_pieces(messages, self.tokenizer.special_texts)

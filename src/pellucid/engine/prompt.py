@@ -1,14 +1,15 @@
-"""What a prompt may be: a text, token ids, several of them, or a conversation."""
+"""What a prompt may be: a text, token ids, or a conversation; and several of these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 from pellucid.tokens.conversation import Message
 
-Prompt = str | Iterable[int]
-Prompts = list[str] | list[list[int]]
+Said = str | Sequence[Message]
+Prompt = Said | Iterable[int]
+Prompts = list[str] | list[list[int]] | list[list[Message]]
 
 
 def messages_of(prompt: object) -> list[Message] | None:

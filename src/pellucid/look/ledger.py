@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pellucid.choose.ledger import Entry, Ledger
+from pellucid.choose.parameters.values import Integer
 from pellucid.engine.generation import GeneratedToken
 from pellucid.look import html, terminal
 from pellucid.look.figure import Figure
@@ -20,6 +21,8 @@ from pellucid.look.visible import visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+
+TOP = Integer(1, 1000)  # candidates of a choice that can be listed
 
 _CHOSEN = "→"
 _CELLS = 58  # of a line of 80 are left for probabilities

@@ -21,6 +21,7 @@ from pellucid.look.comparison import ComparisonView
 from pellucid.look.considered import considered
 from pellucid.look.expected import ExpectedView
 from pellucid.look.explanation import ExplanationView
+from pellucid.look.ledger import TOP
 from pellucid.look.lens import LensView
 from pellucid.look.map import MapView
 from pellucid.look.neighbours import NeighboursView
@@ -28,7 +29,7 @@ from pellucid.look.neurons import NeuronsView
 from pellucid.look.numbers import left_out
 from pellucid.look.page import page
 from pellucid.look.surprise import SurpriseView
-from pellucid.look.tree import TreeView
+from pellucid.look.tree import DEPTH, WIDTH, TreeView
 from pellucid.look.view import View
 from pellucid.look.why import WhyView
 from pellucid.look.writers import largest
@@ -239,7 +240,7 @@ class Look(View):
         *,
         of: str = "logprob",
         by: str = "mean",
-        steps: int = 128,
+        steps: int = 96,
         hold: int = 1,
         test: int = 32,
     ) -> AttributionView:
@@ -253,15 +254,15 @@ class Look(View):
         """
         at = self._position(position)
         asked = {"token": self._token("token", token, at), "position": at}
+        test, instead = Integer(0, 1024).check("test", test), self._instead(by, at)
         baseline = "zero" if by == "zero" else "mean"
         claims = {
             **asked, "of": of, "baseline": baseline, "steps": steps, "hold": min(hold, at)
         }  # fmt: skip
         reading = self._read("attribution", **claims).reading("attribution", **claims)
         assert reading
-        test = Integer(0, 1024).check("test", test)
         places = [place for (place,) in largest(reading.arrays["integrated"], test)]
-        tested = {**asked, "by": self._instead(by, at), "places": sorted(places)}
+        tested = {**asked, "by": instead, "places": sorted(places)}
         return AttributionView(self._read("occlusion", **tested), tested, claims)
 
     @_a_view
@@ -281,27 +282,28 @@ class Look(View):
     @_a_view
     def neighbours(self, *, top: int = 10) -> NeighboursView:
         """The tokens nearest to each in the model's embedding."""
-        return NeighboursView(self._read("neighbours", k=top), {"k": top})
+        return NeighboursView(self._read("neighbours", top=top), {"top": top})
 
     @_a_view
     def map(self, *, top: int = 5) -> MapView:
         """The tokens and their nearest on a plane, and how much of the truth a plane shows."""
-        return MapView(self._read("map", k=top), {"k": top})
+        return MapView(self._read("map", top=top), {"top": top})
 
     @_a_view
     def explain(self, *, top: int = 5) -> ExplanationView:
         """Why each token of the answer was chosen: the ledger."""
-        top = Integer(1, 1000).check("top", top)
+        top = TOP.check("top", top)
         answer = self._answer()
-        if not all(token.ledger for token in answer.tokens):
+        every = (answer, *answer.alternatives)
+        if not all(token.ledger for one in every for token in one.tokens):
             raise ParameterError("ledger", "was not kept when the answer was made, with ledger=0")
         return ExplanationView(answer, self.trace.bytes_of, top=top)
 
     @_a_view
     def tree(self, *, depth: int = 16, width: int = 5) -> TreeView:
         """What was considered on the way to the answer, and what became of it."""
-        depth = Integer(1, 200).check("depth", depth)
-        width = Integer(1, 1000).check("width", width)
+        depth = DEPTH.check("depth", depth)
+        width = WIDTH.check("width", width)
         prompt = b"".join(self.trace.pieces[: self.trace.prompt_length])
         nodes = considered(self._answer())
         return TreeView(nodes, self.trace.bytes_of, prompt=prompt, depth=depth, width=width)
@@ -311,7 +313,7 @@ class Look(View):
     def analogy(self, a: str | int, b: str | int, c: str | int, *, top: int = 10) -> AnalogyView:
         """The tokens nearest to a - b + c, such as " king", " man", " woman"."""
         given = zip("abc", (a, b, c), strict=True)
-        asked = {name: self._token(name, token, 0) for name, token in given} | {"k": top}
+        asked = {name: self._token(name, token, 0) for name, token in given} | {"top": top}
         return AnalogyView(self._read("analogy", **asked), asked)
 
     def compare(self, other: Look) -> ComparisonView:
@@ -392,6 +394,7 @@ class Look(View):
             "text": trace.text,
             "ids": list(trace.ids),
             "prompt_length": trace.prompt_length,
+            "messages": trace.messages and [dict(message) for message in trace.messages],
             "parameters": dict(trace.parameters),
             "edits": list(trace.edits),
             "values": {site: list(value.shape) for site, value in trace.values.items()},

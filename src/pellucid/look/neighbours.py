@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _ROWS_IN_TERMINAL, _ROWS_IN_HTML = 40, 200
 _SHOWN = 6  # neighbours of each that a line has room for
+_STEPS = (0.4, 0.55, 0.7, 0.85)  # cosines at which a tint deepens
 _NOTE = (
     "Cosine of two embeddings: 1 points the same way, 0 has nothing to do with it. This is what the"
     " model knows of a token before it has read any other."
@@ -72,7 +73,7 @@ class NeighboursView(View):
     def _line(self, near: Near) -> RenderableType:
         line = terminal.words()
         for other, cosine in near[:_SHOWN]:
-            line.append(terminal.piece(self._trace.bytes_of(other)))
+            line.append(terminal.piece(self._trace.bytes_of(other), terminal.HEAT[_depth(cosine)]))
             line.append(f" {cosine:.2f}  ", terminal.QUIET)
         return line
 
@@ -89,7 +90,7 @@ class NeighboursView(View):
         each = (
             html.element(
                 "span",
-                html.piece(self._trace.bytes_of(other)),
+                html.piece(self._trace.bytes_of(other), class_=_tint(cosine)),
                 html.element("span", f" {cosine:.2f} ", class_="quiet"),
             )
             for other, cosine in near[:_SHOWN]
@@ -104,3 +105,12 @@ class NeighboursView(View):
         if len(self.ids) > most:
             yield left_out(len(self.ids) - most)
         yield _NOTE
+
+
+def _tint(cosine: float) -> str | None:
+    return f"h{_depth(cosine)}" if _depth(cosine) else None
+
+
+def _depth(cosine: float) -> int:
+    """How deep a tint says that two tokens are alike."""
+    return sum(cosine >= step for step in _STEPS)

@@ -95,8 +95,9 @@ def deviation(q: Floats, k: Floats, groups: Sequence[int], scale: float, packed:
     """
     of_q, of_k = packed
     keys = (k - k.mean(0))[:, groups]
-    from_k = np.einsum("rhd,hd->rh", q * q, of_k.steps[groups] ** 2).max(0)  # [heads]
-    from_q = np.einsum("rhd,hd->rh", keys * keys, of_q.steps**2).max(0)
+    with np.errstate(over="ignore"):  # more than float32 holds is more than is allowed
+        from_k = np.einsum("rhd,hd->rh", q * q, of_k.steps[groups] ** 2).max(0)  # [heads]
+        from_q = np.einsum("rhd,hd->rh", keys * keys, of_q.steps**2).max(0)
     return scale * float(np.sqrt((from_k + from_q).max() / 12))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pellucid.choose.parameters.values import Integer
 from pellucid.look import html, terminal
 from pellucid.look.considered import NOT_TAKEN, REMOVED, SAID, Considered
 from pellucid.look.figure import Figure
@@ -19,6 +20,8 @@ from pellucid.look.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+DEPTH, WIDTH = Integer(1, 200), Integer(1, 1000)  # of a drawing
 
 _HEIR = "● "  # before a node that goes straight on
 _LONGEST_PROMPT = 40  # bytes of its end

@@ -14,7 +14,7 @@ from pellucid.engine.generation import FinishReason
 from pellucid.engine.stepper import Stepper
 from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
-from pellucid.look.ledger import LedgerView
+from pellucid.look.ledger import TOP, LedgerView
 from pellucid.look.lexicon import Lexicon
 from pellucid.look.numbers import percent
 from pellucid.look.view import View
@@ -54,7 +54,7 @@ class Walk(View):
     """
 
     def __init__(self, stepper: Stepper, lexicon: Lexicon, *, top: int = 10) -> None:
-        self.top = Integer(1, 1000).check("top", top)
+        self.top = TOP.check("top", top)
         self._stepper = stepper
         self._lexicon = lexicon
 
@@ -92,7 +92,7 @@ class Walk(View):
 
         Raises ParameterError where the filters leave nothing.
         """
-        top = self.top if top is None else Integer(1, 1000).check("top", top)
+        top = self.top if top is None else TOP.check("top", top)
         if self._stepper.over:
             return []
         ledger = self._stepper.candidates(top)

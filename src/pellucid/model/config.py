@@ -8,6 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+# Ten times what the largest models have. A hostile file claims 10**9, and every layer and pair of
+# dimensions costs memory before the first tensor is looked at.
+MOST_LAYERS = 2048
+MOST_HEADS = 8192  # and dimensions of a head
+
 
 @dataclass(frozen=True)
 class Rope:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pellucid.errors import ParameterError, UnsupportedError
-from pellucid.model.config import ModelConfig, Rope
+from pellucid.model.config import MOST_HEADS, MOST_LAYERS, ModelConfig, Rope
 from pellucid.model.families import FAMILIES, Family
 from pellucid.model.keys import Keys, settings
 from pellucid.model.rope import longest_context, opened_context, read_rope
@@ -21,10 +21,6 @@ _ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
-# Ten times what the largest models have. A hostile file claims 10**9, and every layer, expert and
-# pair of dimensions costs memory before the first tensor is looked at.
-_LAYER_LIMIT = 2048
-_HEAD_LIMIT = 8192
 _EXPERT_LIMIT = 1 << 16  # of all layers together; the largest model has 23,424
 
 
@@ -56,7 +52,7 @@ def describe(checkpoint: Checkpoint, context_length: int | None = None) -> Model
     name, family = find_family(checkpoint)
     keys = _prepared(checkpoint, family)
     _refuse_packed(keys)
-    layers = keys.count("num_hidden_layers", most=_LAYER_LIMIT)
+    layers = keys.count("num_hidden_layers", most=MOST_LAYERS)
     derived = family.derive(keys, layers)
     turned = derived.pop("turned", (True,) * layers)
     config = _shape(name, family, keys, layers, derived)
@@ -123,7 +119,7 @@ def _heads(keys: Keys, hidden: int) -> tuple[int, int, int]:
         )
     if "head_dim" not in keys and hidden % heads:
         raise keys.error("num_attention_heads", f"{heads} must divide hidden_size, {hidden}")
-    return heads, kv_heads, keys.count("head_dim", hidden // heads, most=_HEAD_LIMIT)
+    return heads, kv_heads, keys.count("head_dim", hidden // heads, most=MOST_HEADS)
 
 
 def _defaults(keys: Keys, layers: int, head_dim: int) -> dict[str, Any]:

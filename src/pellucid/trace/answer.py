@@ -18,11 +18,13 @@ from pellucid.choose.ledger import Draft, Entry, Ledger
 from pellucid.choose.tree import Fate, Node, Tree
 from pellucid.engine.generation import FinishReason, GeneratedToken, Generation
 from pellucid.trace.columns import Array, numbers, whole, within
+from pellucid.trace.form import CERTAIN
 
 Arrays = dict[str, Array]
 
 _FATES: tuple[Fate | None, ...] = (None, *get_args(Fate))
 _NONE = math.nan
+_LARGEST_LOG = 700  # exp of more is infinite; a bias can raise a beam's tokens above certainty
 _DRAFT = [field.name for field in fields(Draft)]
 
 
@@ -140,6 +142,7 @@ def _read_answer(
         GeneratedToken(int(i), text, float(prob), int(rank), float(processed), ledger)
         for text, ledger, i, rank, prob, processed in zip(*told, strict=True)
     )
+    _check_shares(*(share for token in tokens for share in (token.prob, token.processed_prob)))
     names = ("text", "finish_reason", "seed", "drafted", "accepted")
     return Generation(
         ids=tuple(whole(columns, "ids").tolist()),
@@ -188,6 +191,17 @@ def _check(ledger: Ledger) -> None:
         raise ValueError("a ledger does not follow its token")
     if ledger.uniform is not None and ledger.below is None:
         raise ValueError("a ledger has a draw, and not where it fell")
+    places = [place for place in (ledger.uniform, ledger.below) if place is not None]
+    _check_shares(*places, *(entry.removed for entry in ledger.entries))
+    for entry in ledger.entries:
+        if not (entry.scores - entry.logsumexp <= CERTAIN).all():
+            raise ValueError(f"a ledger has candidates that are more than certain, {entry.name!r}")
+
+
+def _check_shares(*shares: float) -> None:
+    """Raises ValueError for what is no probability."""
+    if odd := [share for share in shares if not 0 <= share <= 1 + CERTAIN]:
+        raise ValueError(f"{odd[0]} is no probability")
 
 
 def _read_entry(name: str, columns: Mapping[str, Array], number: int, rows: slice) -> Entry:
@@ -230,6 +244,8 @@ def _read_tree(columns: Mapping[str, Array]) -> Tree:
     nodes = [Node(p, t, logprob, score, _fate(f)) for p, t, logprob, score, f in rows]
     if not nodes or nodes[0].parent != -1:
         raise ValueError("the tree has no root")
+    if not all(node.logprob < _LARGEST_LOG for node in nodes):
+        raise ValueError("a node of the tree is likelier than there are numbers")
     if any(not 0 <= node.parent < place for place, node in enumerate(nodes) if place):
         raise ValueError("a node of the tree comes before its parent")
     return Tree(nodes)

@@ -18,12 +18,12 @@ import numpy as np
 from pellucid.choose.parameters import parameters
 from pellucid.errors import FormatError, ParameterError, PellucidError, UnsupportedError
 from pellucid.model import sites
-from pellucid.model.config import ModelConfig
+from pellucid.model.config import MOST_HEADS, MOST_LAYERS, ModelConfig
 from pellucid.model.probe import Edit
-from pellucid.trace import answer
+from pellucid.trace import answer, form
 from pellucid.trace.columns import whole, within
 from pellucid.trace.origin import Origin
-from pellucid.trace.readings import needed
+from pellucid.trace.readings import expected
 from pellucid.trace.trace import Array, Reading, Trace
 from pellucid.weights.safetensors import read_annotated, write_annotated
 from pellucid.weights.tensor import Tensor
@@ -34,6 +34,12 @@ _MOST_TEXT = 6 << 20  # of a header of 8 MiB, which `weights/safetensors.py` rea
 _DAMAGE = (
     KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError, ParameterError,
 )  # fmt: skip
+_SIZES = {  # of a model: names, and the most that there can be
+    **dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "context_length"), 1 << 31),
+    "layers": MOST_LAYERS,
+    **dict.fromkeys(("heads", "kv_heads", "head_dim"), MOST_HEADS),
+}
+_SMALL, _LARGE = 1e-6, 1e6  # scales of attention: beyond, float32 has no scores
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "u1"}
 
 
@@ -146,6 +152,7 @@ def open_trace(path: Path) -> Trace:
             header.edits,
             _values(arrays, header.origin.config),
             readings,
+            file=str(path),
         )
         _check(trace)
         if header.text != trace.text:
@@ -162,7 +169,17 @@ def _header(path: Path, text: str) -> _Header:
 
 
 def _check_config(config: ModelConfig) -> None:
-    """Raises ValueError where layers are counted that are not there: each is named later on."""
+    """Raises ValueError for a model that there cannot be: what is counted is gone through later."""
+    for name, most in _SIZES.items():
+        if not 0 < getattr(config, name) <= most:
+            raise ValueError(f"a model of {name} {getattr(config, name)}, not 1 to {most}")
+    if config.heads % config.kv_heads:
+        raise ValueError(f"a model of {config.heads} heads, which {config.kv_heads} do not divide")
+    for number in (config.attention_scale, config.attention_softcap or 1):
+        if not _SMALL <= number <= _LARGE:
+            raise ValueError(f"a model that scales its attention by {number}")
+    if not all(window is None or window > 0 for window in config.window):
+        raise ValueError("a model with windows that show nothing")
     kinds = [config.rope, config.window, *([config.experts.layers] if config.experts else [])]
     if any(len(kind) != config.layers for kind in kinds):
         raise ValueError(f"a model of {config.layers} layers describes others")
@@ -175,8 +192,6 @@ def _check(trace: Trace) -> None:
     for edit in trace.edits:
         if not isinstance(edit["change"], str):  # or the name of a function
             Edit.from_dict(edit)
-    for reading in trace.readings:
-        needed(config, reading.name, reading.arguments)
     if len(trace.ids) > config.context_length:
         raise ValueError(f"{len(trace.ids)} tokens, and a context of {config.context_length}")
     if trace.ids[trace.prompt_length :] != (said.ids if said else ()):
@@ -184,6 +199,16 @@ def _check(trace: Trace) -> None:
     for token in trace.ids:
         if not 0 <= token < config.vocab_size or token not in trace.words:
             raise ValueError(f"token {token} has no bytes")
+    for number, reading in enumerate(trace.readings):
+        _check_reading(trace, number, reading)
+
+
+def _check_reading(trace: Trace, number: int, reading: Reading) -> None:
+    """Raises ValueError where it is not what a reading of this name and these arguments gives."""
+    try:
+        form.check(expected(trace, reading.name, reading.arguments), reading.arrays)
+    except (*_DAMAGE, UnsupportedError) as error:
+        raise ValueError(f"reading {number}, {reading.name[:80]!r}: {error}") from error
 
 
 def _values(arrays: Mapping[str, Array], config: ModelConfig) -> dict[str, Array]:

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.engine.generation import Generation
-from pellucid.errors import ParameterError
+from pellucid.errors import FormatError, ParameterError
 from pellucid.model.config import ModelConfig
 from pellucid.trace.origin import Origin
 from pellucid.weights.tensor import Floats
 
 Array = npt.NDArray[Any]
+
+LARGEST = 1e12  # of all that a model computes; sums of it, and products of two, are float32 still
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Trace:
     ledgers and tree; None where a text was only read. `edits` are the changes that the run was
     made under, as data, or as a string where it was a Python function. `values` are what was
     watched, by site: `[rows, ...]` float32, a row for each of `ids`. `readings` were computed of
-    these. `words` gives the bytes of every token that occurs anywhere in here.
+    these. `words` gives the bytes of every token that occurs anywhere in here. `file` is where it
+    was read from.
     """
 
     origin: Origin
@@ -59,6 +62,7 @@ class Trace:
     edits: Sequence[Any] = ()
     values: Mapping[str, Floats] = field(default_factory=dict)
     readings: Sequence[Reading] = ()
+    file: str = ""
 
     @classmethod
     def of_run(
@@ -103,10 +107,16 @@ class Trace:
         return self.words.get(token, b"")
 
     def value(self, site: str) -> Floats:
-        """What was seen at a site, `[rows, ...]`. Raises ParameterError where it is not kept."""
+        """What was seen at a site, `[rows, ...]`. Raises ParameterError where it is not kept, and
+        FormatError where a file has no numbers for it: they are not looked at before.
+        """
         if site not in self.values:
             raise ParameterError("site", f"{site!r:.80} is not kept in this trace; {_has(self)}")
-        return self.values[site]
+        value = self.values[site]
+        if self.file and not _are_numbers(site, value):
+            reason = f"holds what is no number, or none from -{LARGEST:g} to {LARGEST:g}"
+            raise FormatError(self.file, f"values/{site}", reason)
+        return value
 
     def reading(self, name: str, **arguments: Any) -> Reading | None:
         """What was read of the run, if it was asked just so."""
@@ -142,6 +152,13 @@ def occurring(generation: Generation) -> set[int]:
             found |= {token.id, *(token.ledger.ids.tolist() if token.ledger else ())}
     tree = generation.tree
     return found | {node.token for node in tree.nodes[1:]} if tree else found
+
+
+def _are_numbers(site: str, value: Floats) -> bool:
+    """Whether they are what a model computes: finite, but for scores of what may not be seen."""
+    fine = np.abs(value) <= LARGEST
+    hidden = np.isneginf(value) if site.endswith("attn.scores") else False
+    return bool((fine | hidden).all())
 
 
 def _has(trace: Trace) -> str:

@@ -48,7 +48,7 @@ def test_gradients_are_those_of_transformers(
     made = tiny(name)
     ids = made.sequences[0]
     run = run_of(made.open("reference"), made.checkpoint(), ids)
-    given = {"token": TOKEN, "position": POSITION, "of": of, "baseline": baseline, "steps": 4}
+    given = {"token": TOKEN, "position": POSITION, "of": of, "baseline": baseline, "steps": 5}
     arrays = read(run, "attribution", **given)
     x, mean = embedded(made.oracle, ids[: POSITION + 1])
     x.requires_grad_()
@@ -124,7 +124,7 @@ def test_a_changed_run_has_no_gradients(tiny: Callable[[str], Tiny]) -> None:
         ("attribution", {"of": "loss"}, "of"),
         ("attribution", {"baseline": "noise"}, "baseline"),
         ("attribution", {"hold": POSITION + 1}, "hold"),
-        ("attribution", {"steps": 3}, "steps"),
+        ("attribution", {"steps": 4}, "steps"),
         ("occlusion", {"by": "noise"}, "by"),
         ("occlusion", {"by": 120}, "by"),
         ("occlusion", {"places": [POSITION + 1]}, "places"),

@@ -36,7 +36,7 @@ def unit(tiny: Callable[[str], Tiny]) -> Any:
 def test_neighbours_are_the_most_alike_of_the_vocabulary(
     run: tuple[Subject, Trace], unit: Any
 ) -> None:
-    arrays = read(run, "neighbours", k=6)
+    arrays = read(run, "neighbours", top=6)
     cosines = unit[DISTINCT] @ unit.T
     cosines[range(4), DISTINCT] = -2
     truth = cosines.topk(6)
@@ -46,7 +46,7 @@ def test_neighbours_are_the_most_alike_of_the_vocabulary(
 
 
 def test_an_analogy_leaves_out_what_was_given(run: tuple[Subject, Trace], unit: Any) -> None:
-    arrays = read(run, "analogy", a=5, b=9, c=33, k=4)
+    arrays = read(run, "analogy", a=5, b=9, c=33, top=4)
     sought = torch.nn.functional.normalize(unit[5] - unit[9] + unit[33], dim=0)
     cosines = unit @ sought
     np.testing.assert_allclose(arrays["given_cosines"], cosines[[5, 9, 33]], atol=1e-6)
@@ -57,7 +57,7 @@ def test_an_analogy_leaves_out_what_was_given(run: tuple[Subject, Trace], unit: 
 
 
 def test_the_map_shows_the_two_widest_directions(run: tuple[Subject, Trace], unit: Any) -> None:
-    arrays = read(run, "map", k=3)
+    arrays = read(run, "map", top=3)
     ids, xy = arrays["ids"].tolist(), arrays["xy"]
     assert ids[:4] == DISTINCT
     assert len(set(ids)) == len(ids)
@@ -71,7 +71,7 @@ def test_the_map_shows_the_two_widest_directions(run: tuple[Subject, Trace], uni
 def test_a_neighbour_belongs_to_the_token_that_it_is_nearest_to(
     run: tuple[Subject, Trace], unit: Any
 ) -> None:
-    arrays = read(run, "map", k=3)
+    arrays = read(run, "map", top=3)
     owners, ids = arrays["owners"], arrays["ids"]
     assert (owners[:4] == -1).all()
     assert len(owners) > 4
@@ -90,11 +90,11 @@ def test_one_token_alone_lies_in_the_middle(run: tuple[Subject, Trace]) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "parameter"),
     [
-        ("neighbours", {"k": 0}, "k"),
-        ("neighbours", {"k": 120}, "k"),
+        ("neighbours", {"top": 0}, "top"),
+        ("neighbours", {"top": 120}, "top"),
         ("analogy", {"a": 5, "b": 120, "c": 7}, "b"),
-        ("analogy", {"a": 5, "b": 6, "c": 7, "k": 118}, "k"),  # of 120, three are left out
-        ("map", {"k": -1}, "k"),
+        ("analogy", {"a": 5, "b": 6, "c": 7, "top": 118}, "top"),  # of 120, three are left out
+        ("map", {"top": -1}, "top"),
     ],
 )
 def test_what_there_is_not_is_refused(
@@ -108,5 +108,5 @@ def test_too_many_points_are_refused(
     run: tuple[Subject, Trace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pellucid.trace.readings.map._MOST", 15)
-    with pytest.raises(ParameterError, match="k: 4 different tokens with 3 neighbours each"):
-        read(run, "map", k=3)
+    with pytest.raises(ParameterError, match="top: 4 different tokens with 3 neighbours each"):
+        read(run, "map", top=3)

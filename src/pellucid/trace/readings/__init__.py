@@ -17,12 +17,13 @@ from pellucid.model import sites
 from pellucid.model.config import ModelConfig
 from pellucid.model.model import Model
 from pellucid.model.probe import Edit
+from pellucid.trace.form import Form
 from pellucid.trace.record import record
 from pellucid.trace.trace import Array, Reading, Trace, mentioned
 from pellucid.weights.checkpoint import Checkpoint
 
-# name -> the module here that computes it: `sites(config, **arguments)`, the patterns of sites that
-# it needs, and `read(subject, trace, **arguments)`, its arrays
+# name -> the module here that computes it: `forms(config, ids, **arguments)`, what its arrays are,
+# which raises ParameterError for arguments out of range; and `read(subject, trace, **arguments)`
 READINGS: tuple[str, ...] = (
     "next",
     "lens",
@@ -79,15 +80,17 @@ def taken(subject: Subject, trace: Trace, name: str, **arguments: Any) -> Trace:
     """The trace with this reading; computed if it is not there. Raises what the reading raises."""
     if trace.reading(name, **arguments):
         return trace
-    trace = watched(subject, trace, needed(trace.config, name, arguments))
+    expected(trace, name, arguments)
     reading = Reading(name, arguments, computed(subject, trace, name, arguments))
     return trace.with_reading(reading, {t: subject.bytes_of(t) for t in mentioned(reading)})
 
 
-def needed(config: ModelConfig, name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """The sites, as patterns, that a reading needs."""
-    patterns: list[str] = _module(name).sites(config, **arguments)
-    return patterns
+def expected(trace: Trace, name: str, arguments: Mapping[str, Any]) -> dict[str, Form]:
+    """What the arrays of a reading of this trace are. Raises ParameterError for arguments that it
+    cannot have.
+    """
+    forms: dict[str, Form] = _module(name).forms(trace.config, trace.ids, **arguments)
+    return forms
 
 
 def computed(

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pellucid.choose.parameters.values import Integer
 from pellucid.choose.vocabulary import logsumexp
 from pellucid.engine.running import check_finite
 from pellucid.errors import ParameterError
 from pellucid.model.config import ModelConfig
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
+from pellucid.trace.form import Form, exactly, floats, logprobs
 from pellucid.trace.readings import Subject
-from pellucid.trace.readings.row import WHOLE_MLP, silenced
+from pellucid.trace.readings.row import WHOLE_MLP, checked_targets, silenced
 from pellucid.trace.record import passes
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
@@ -27,12 +27,23 @@ BY = ("zero", "mean")
 _ROWS_AT_ONCE = 1024  # of all repetitions in one pass together
 
 
-def sites(config: ModelConfig, token: int, position: int, by: str = "zero") -> list[str]:
-    """None: the run is repeated. Raises ParameterError."""
-    Integer(0, config.vocab_size - 1).check("token", token)
+def forms(
+    config: ModelConfig, ids: Sequence[int], token: int, position: int, by: str = "zero"
+) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    targets = checked_targets(config, ids, token, position, None)
     if by not in BY:
         raise ParameterError("by", f"must be one of {', '.join(BY)}, not {by!r:.40}")
-    return []
+    layers, heads = config.layers, config.heads
+    return {
+        "logit": floats(1),
+        "logprob": logprobs(1),
+        "head_logits": floats(layers, heads),
+        "head_logprobs": logprobs(layers, heads),
+        "mlp_logits": floats(layers),
+        "mlp_logprobs": logprobs(layers),
+        "target_ids": exactly(targets),
+    }
 
 
 def read(
@@ -45,7 +56,6 @@ def read(
     told of each layer.
     """
     config = subject.config
-    Integer(0, len(trace.ids) - 1).check("position", position)
     ids = trace.ids[: position + 1]
     means = _means(subject, ids) if by == "mean" else {}
     logits, logprobs = np.empty((2, config.layers, config.heads + 1), np.float32)

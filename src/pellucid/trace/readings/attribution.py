@@ -14,8 +14,10 @@ from pellucid.choose.parameters.values import Integer
 from pellucid.errors import ParameterError
 from pellucid.model.config import ModelConfig
 from pellucid.model.matrices import Matrices
+from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
-from pellucid.trace.readings.path import integrate
+from pellucid.trace.readings.path import FEWEST, integrate
+from pellucid.trace.readings.row import checked_targets
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
 
@@ -25,24 +27,32 @@ _MOST_ROWS = 1024  # of which autograd keeps all that a forward computes: 2 MB e
 _MOST_STEPS = 4096
 
 
-def sites(
+def forms(
     config: ModelConfig,
+    ids: Sequence[int],
     token: int,
     position: int,
     of: str = "logprob",
     baseline: str = "mean",
     hold: int = 1,
-    steps: int = 128,
-) -> list[str]:
-    """None: the run is made again, by torch. Raises ParameterError."""
-    Integer(0, config.vocab_size - 1).check("token", token)
+    steps: int = 96,
+) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    targets = checked_targets(config, ids, token, position, None)
     Integer(0, _MOST_ROWS - 1).check("position", position)
     Integer(0, position).check("hold", hold)
-    Integer(4, _MOST_STEPS).check("steps", steps)
+    Integer(FEWEST, _MOST_STEPS).check("steps", steps)
     for name, value, allowed in (("of", of, OF), ("baseline", baseline, BASELINES)):
         if value not in allowed:
             raise ParameterError(name, f"must be one of {', '.join(allowed)}, not {value!r:.40}")
-    return []
+    return {
+        "gradient": floats(position + 1),
+        "integrated": floats(position + 1),
+        "scores": floats(2),
+        "gap": floats(1),
+        "gradients": counts(1, high=_MOST_STEPS),
+        "target_ids": exactly(targets),
+    }
 
 
 def read(
@@ -53,7 +63,7 @@ def read(
     of: str = "logprob",
     baseline: str = "mean",
     hold: int = 1,
-    steps: int = 128,
+    steps: int = 96,
 ) -> dict[str, Array]:
     """What the tokens up to `position` bring to the log-probability (or logit) of `token` after it:
     `gradient` and `integrated`, `[position + 1]` float32 each.
@@ -72,7 +82,6 @@ def read(
     if subject.edits:
         reason = "a changed run has no gradients: a change is any function; use occlusion"
         raise ParameterError("edits", reason)
-    Integer(0, len(trace.ids) - 1).check("position", position)
     from pellucid.backends.gradients import Differentiable  # noqa: PLC0415  (torch takes 1.5 s)
 
     ids = trace.ids[: position + 1]
@@ -84,9 +93,8 @@ def read(
     moved = way.copy()
     moved[:hold] = 0
     integral = integrate(score, text - moved, text, steps)
-    slope = score.gradients(text[None])[0]
     return {
-        "gradient": (slope * way).sum(-1),
+        "gradient": (integral.slope * way).sum(-1),
         "integrated": integral.rows.astype(np.float32),
         "scores": np.array([integral.start, integral.end], np.float32),
         "gap": np.array([integral.gap], np.float32),

@@ -11,6 +11,7 @@ from pellucid.choose.parameters.values import Integer
 from pellucid.choose.vocabulary import entropy, survey
 from pellucid.engine.running import check_finite
 from pellucid.model.config import ModelConfig
+from pellucid.trace.form import Form, counts, floats, logprobs
 from pellucid.trace.trace import Array
 from pellucid.weights.tensor import Floats
 
@@ -44,6 +45,18 @@ def summary(logits: Floats, top: int, targets: Ids) -> dict[str, Array]:
             made["logprobs"][i] = row[target] - np.float32(total)
             made["ranks"][i] = surveyed.rank(target)
     return made
+
+
+def forms(config: ModelConfig, top: int, *rows: int) -> dict[str, Form]:
+    """What `summary` gives of rows, of one or several stages. Raises ParameterError for `top`."""
+    checked_top(top, config)
+    return {
+        "top_ids": counts(*rows, top, low=-1, high=config.vocab_size - 1),
+        "top_logprobs": logprobs(*rows, top, missing=True),
+        "entropy": floats(*rows, low=0),
+        "logprobs": logprobs(*rows, missing=True),
+        "ranks": counts(*rows, high=config.vocab_size),
+    }
 
 
 def joined(parts: Iterable[Mapping[str, Array]], axis: int = 0) -> dict[str, Array]:

@@ -6,20 +6,25 @@ one does. Earlier layers were not trained to be read so: what is absent may be t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pellucid.model.config import ModelConfig
 from pellucid.model.sites import residual
-from pellucid.trace.readings import Subject
-from pellucid.trace.readings.distribution import checked_top, joined, summary
+from pellucid.trace.form import Form, counts
+from pellucid.trace.readings import Subject, distribution
+from pellucid.trace.readings.distribution import joined, summary
 from pellucid.trace.record import Part, passes
 from pellucid.trace.trace import Array, Trace
 
 
-def sites(config: ModelConfig, top: int = 5) -> list[str]:
-    """None: the residuals are read as they come, since all together are large."""
-    checked_top(top, config)
-    return []
+def forms(config: ModelConfig, ids: Sequence[int], top: int = 5) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    return {
+        **distribution.forms(config, top, config.layers + 1, len(ids)),
+        "target_ids": counts(len(ids), high=config.vocab_size - 1),
+    }
 
 
 def read(subject: Subject, trace: Trace, top: int = 5) -> dict[str, Array]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pellucid.errors import ParameterError
 from pellucid.model.config import ModelConfig
 from pellucid.model.embeddings import units
 from pellucid.model.matrices import Matrices
+from pellucid.trace.form import Form, counts, floats
 from pellucid.trace.readings import Subject
 from pellucid.trace.readings.neighbours import checked
 from pellucid.trace.trace import Array, Trace
@@ -16,30 +19,35 @@ from pellucid.weights.tensor import Floats
 _MOST = 2000  # points: more cannot be told apart, and an exact decomposition takes seconds
 
 
-def sites(config: ModelConfig, k: int = 5) -> list[str]:
-    """None: only weights are read. Raises ParameterError."""
-    checked(k, config)
-    return []
+def forms(config: ModelConfig, ids: Sequence[int], top: int = 5) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError where there would be too many points."""
+    checked(top, config)
+    own = len({*ids})
+    if own * (top + 1) > _MOST:
+        reason = f"{own} different tokens with {top} neighbours each are over {_MOST:,} points"
+        raise ParameterError("top", f"{reason}; give fewer, or a shorter text")
+    return {
+        "ids": counts("points", high=config.vocab_size - 1),
+        "owners": counts("points", low=-1, high=own - 1),
+        "xy": floats("points", 2),
+        "explained": floats(2, low=0, high=1.001),
+    }
 
 
-def read(subject: Subject, trace: Trace, k: int = 5) -> dict[str, Array]:
-    """`ids` `[n]`: the distinct tokens of the text, then their `k` nearest neighbours that are not
-    of it; `owners` `[n]` the place in `ids` of the token that a neighbour is nearest to, -1 for
+def read(subject: Subject, trace: Trace, top: int = 5) -> dict[str, Array]:
+    """`ids` `[n]`: the distinct tokens of the text, then their `top` nearest neighbours that are
+    not of it; `owners` `[n]` the place in `ids` of the token that a neighbour is nearest to, -1 for
     those of the text; `xy` `[n, 2]` where each lies on the plane, and `explained` `[2]` the share
     of all squared distances from their centre that each axis shows.
 
-    Principal components of the unit vectors, by exact singular value decomposition. Raises
-    ParameterError where there would be too many points.
+    Principal components of the unit vectors, by exact singular value decomposition.
     """
     own = [*dict.fromkeys(trace.ids)]
-    if len(own) * (k + 1) > _MOST:
-        reason = f"{len(own)} different tokens with {k} neighbours each are over {_MOST:,} points"
-        raise ParameterError("k", f"{reason}; give fewer, or a shorter text")
     near = Matrices(subject.checkpoint, subject.config).embedding()
-    found, cosines = near.nearest(near.rows(own), k, [[token] for token in own])
+    found, cosines = near.nearest(near.rows(own), top, [[token] for token in own])
     owner: dict[int, int] = dict.fromkeys(own, -1)
     for place in np.argsort(-cosines, axis=None, kind="stable").tolist():  # the nearest own it
-        owner.setdefault(int(found.flat[place]), place // k)
+        owner.setdefault(int(found.flat[place]), place // top)
     ids = [*owner]
     xy, explained = principal(units(near.rows(ids)))
     return {

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pellucid.choose.parameters.values import Integer
 from pellucid.model.config import ModelConfig
 from pellucid.model.matrices import Matrices
+from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
 from pellucid.trace.trace import Array, Trace
 
 _MOST = 1000  # neighbours of a token
 
 
-def sites(config: ModelConfig, k: int = 10) -> list[str]:
-    """None: only weights are read. Raises ParameterError."""
-    checked(k, config)
-    return []
+def forms(config: ModelConfig, ids: Sequence[int], top: int = 10) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    checked(top, config)
+    own = [*dict.fromkeys(ids)]
+    return {
+        "ids": exactly(own),
+        "neighbour_ids": counts(len(own), top, high=config.vocab_size - 1),
+        "cosines": cosines(len(own), top),
+    }
 
 
-def read(subject: Subject, trace: Trace, k: int = 10) -> dict[str, Array]:
-    """For each distinct token of the text, `ids` `[n]` in the order of the text: its `k` nearest by
-    cosine, `neighbour_ids` and `cosines` `[n, k]`, itself left out. The whole vocabulary is
+def cosines(*shape: int) -> Form:
+    """Of the angles between two directions each, and what rounding may add to them."""
+    return floats(*shape, low=-1.001, high=1.001)
+
+
+def read(subject: Subject, trace: Trace, top: int = 10) -> dict[str, Array]:
+    """For each distinct token of the text, `ids` `[n]` in the order of the text: its `top` nearest
+    by cosine, `neighbour_ids` and `cosines` `[n, top]`, itself left out. The whole vocabulary is
     searched.
     """
     ids = [*dict.fromkeys(trace.ids)]
     near = Matrices(subject.checkpoint, subject.config).embedding()
-    neighbours, cosines = near.nearest(near.rows(ids), k, [[token] for token in ids])
-    return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": cosines}
+    neighbours, found = near.nearest(near.rows(ids), top, [[token] for token in ids])
+    return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": found}
 
 
-def checked(k: int, config: ModelConfig, besides: int = 1) -> int:
+def checked(top: int, config: ModelConfig, besides: int = 1) -> int:
     """A number of neighbours that there are, `besides` tokens left out. Raises ParameterError."""
-    return Integer(1, min(_MOST, config.vocab_size - besides)).check("k", k)
+    return Integer(1, min(_MOST, config.vocab_size - besides)).check("top", top)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pellucid.choose.parameters.values import Integer
@@ -10,9 +12,10 @@ from pellucid.errors import UnsupportedError
 from pellucid.model.config import ModelConfig
 from pellucid.model.matrices import Matrices
 from pellucid.model.sites import residual
+from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
 from pellucid.trace.readings.direction import Direction, Doubles, gained, of_logit, of_writer
-from pellucid.trace.readings.row import Row
+from pellucid.trace.readings.row import Row, checked_targets
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
 
@@ -20,19 +23,30 @@ _MOST_NEURONS = 1000
 _SAID = 5  # tokens that a neuron's write speaks for
 
 
-def sites(
-    config: ModelConfig, token: int, position: int, versus: int | None = None, top: int = 20
-) -> list[str]:
-    """None: one row is computed again, and watched. Raises ParameterError, and UnsupportedError
-    for a model that is a mixture of experts in every layer.
+def forms(
+    config: ModelConfig,
+    ids: Sequence[int],
+    token: int,
+    position: int,
+    versus: int | None = None,
+    top: int = 20,
+) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError, and UnsupportedError for a model that is a mixture of
+    experts in every layer.
     """
-    for name, value in (("token", token), ("versus", versus)):
-        if value is not None:
-            Integer(0, config.vocab_size - 1).check(name, value)
+    targets = checked_targets(config, ids, token, position, versus)
     Integer(1, _MOST_NEURONS).check("top", top)
     if not _dense(config):
         raise UnsupportedError("every layer of this model is a mixture: it has no neurons to name")
-    return []
+    last, said = config.vocab_size - 1, min(_SAID, config.vocab_size)
+    return {
+        "neurons": counts("listed", 2, high=(config.layers - 1, config.intermediate_size - 1)),
+        "contributions": floats("listed"),
+        "activations": floats("listed"),
+        "said_ids": counts("listed", said, high=last),
+        "by_layer": Form((config.layers,), missing=True),
+        "target_ids": exactly(targets),
+    }
 
 
 def read(

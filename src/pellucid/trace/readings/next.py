@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from pellucid.choose.vocabulary import logsumexp
 from pellucid.model.config import ModelConfig
-from pellucid.trace.readings import Subject
-from pellucid.trace.readings.distribution import Ids, checked_top, joined, summary
+from pellucid.trace.form import Form, floats
+from pellucid.trace.readings import Subject, distribution
+from pellucid.trace.readings.distribution import Ids, joined, summary
 from pellucid.trace.record import passes
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
@@ -17,10 +18,14 @@ from pellucid.weights.tensor import Floats
 TEMPERATURES = tuple(round(0.1 * i, 1) for i in range(1, 21))  # at which `tempered` is exact
 
 
-def sites(config: ModelConfig, top: int = 20) -> list[str]:
-    """None: the logits are read as they come."""
-    checked_top(top, config)
-    return []
+def forms(config: ModelConfig, ids: Sequence[int], top: int = 20) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    rows = len(ids)
+    return {
+        **distribution.forms(config, top, rows),
+        "totals": floats(rows),
+        "tempered": floats(rows, len(TEMPERATURES)),
+    }
 
 
 def read(subject: Subject, trace: Trace, top: int = 20) -> dict[str, Array]:

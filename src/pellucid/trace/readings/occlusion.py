@@ -21,8 +21,10 @@ from pellucid.model.changes import Positions
 from pellucid.model.config import ModelConfig
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
+from pellucid.trace.form import Form, exactly, floats, logprobs
 from pellucid.trace.readings import Subject
 from pellucid.trace.readings.attribution import said_of
+from pellucid.trace.readings.row import checked_targets
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
 
@@ -30,16 +32,16 @@ BY = ("mean", "zero", "hidden")
 _ROWS_AT_ONCE = 1024
 
 
-def sites(
+def forms(
     config: ModelConfig,
+    ids: Sequence[int],
     token: int,
     position: int,
     by: str | int = "mean",
     places: Sequence[int] | None = None,
-) -> list[str]:
-    """None: the run is repeated. Raises ParameterError."""
-    Integer(0, config.vocab_size - 1).check("token", token)
-    Integer(0, config.context_length).check("position", position)
+) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    targets = checked_targets(config, ids, token, position, None)
     if whole(by) is not None:
         Integer(0, config.vocab_size - 1).check("by", by)
     elif by not in BY:
@@ -47,7 +49,16 @@ def sites(
         raise ParameterError("by", reason)
     for place in places or ():
         Integer(0, position).check("places", place)
-    return []
+    wanted = _wanted(places, position)
+    return {
+        "places": exactly(wanted),
+        "logits": Form((len(wanted),), missing=True),
+        "logprobs": logprobs(len(wanted), missing=True),
+        "logit": floats(1),
+        "logprob": logprobs(1),
+        "target_ids": exactly(targets),
+        "by_ids": exactly(_by_ids(by)),
+    }
 
 
 def read(
@@ -68,9 +79,7 @@ def read(
     stays, but no later one may look at it ("hidden"), which cannot be asked of the last, whose
     entries are NaN. The changes of the run hold. `progress` is told of the places.
     """
-    Integer(0, len(trace.ids) - 1).check("position", position)
-    ids = trace.ids[: position + 1]
-    wanted = list(range(len(ids))) if places is None else list(places)
+    ids, wanted = trace.ids[: position + 1], _wanted(places, position)
     cache = subject.model.new_cache()
     whole_run = Segment(ids, cache, edits=subject.edits)
     logits, logprobs = np.full((2, len(wanted)), np.nan, np.float32)
@@ -86,8 +95,16 @@ def read(
         "logit": np.array(own[:1], np.float32),
         "logprob": np.array(own[1:], np.float32),
         "target_ids": np.array([token], np.int64),
-        "by_ids": np.array([] if isinstance(by, str) else [by], np.int64),
+        "by_ids": np.array(_by_ids(by), np.int64),
     }
+
+
+def _wanted(places: Sequence[int] | None, position: int) -> list[int]:
+    return list(range(position + 1) if places is None else places)
+
+
+def _by_ids(by: str | int) -> list[int]:
+    return [] if isinstance(by, str) else [by]
 
 
 def _repeated(

@@ -4,6 +4,10 @@ Sundararajan, Taly and Yan 2017 (arXiv:1703.01365): the gradient's mean along th
 a baseline to the input, times their difference. A language model is steep in few places of that
 line, where a fixed grid finds anything; so the line is cut where it is. Over every piece of it the
 gradients must sum to what the score rises there, and the pieces that miss it most are halved.
+
+A piece is weighed by Boole's rule, whose five places its halves go on with. Of eleven tokens of
+SmolLM2, 93 gradients miss 0.3 % of the rise, where 128 by Gauss-Legendre, all of whose places are
+others in a half, missed 0.6 %.
 """
 
 from __future__ import annotations
@@ -20,33 +24,29 @@ from pellucid.weights.tensor import Floats
 Doubles = npt.NDArray[np.float64]
 
 TOLERANCE = 0.005  # of the whole rise: that the pieces may miss together
-_PIECES_AT_FIRST = 8
+FEWEST = 5  # gradients: those of one piece
+_PIECES_AT_FIRST = 4  # or fewer; a power of two, so that places are the same from either side
 _HALVED_AT_ONCE = 4
-_NODES, _WEIGHTS = (  # Gauss-Legendre of four points, between 0 and 1
-    np.polynomial.legendre.leggauss(4)[0] / 2 + 0.5,
-    np.polynomial.legendre.leggauss(4)[1] / 2,
-)
+_WEIGHTS = np.array([7, 32, 12, 32, 7]) / 90  # Boole's, of places that are evenly apart
 
 
 class Score(Protocol):
     """A number of an input, and its gradient."""
 
-    def scores(self, inputs: Floats) -> Floats:
-        """`[n, rows, width]` -> `[n]`."""
-
-    def gradients(self, inputs: Floats) -> Floats:
-        """`[n, rows, width]` -> the same."""
+    def gradients(self, inputs: Floats) -> tuple[Floats, Floats]:
+        """Of each of some inputs `[n, rows, width]`: the score `[n]`, and its gradient there."""
 
 
 @dataclass(frozen=True)
 class Integral:
-    """What each row brings `[rows]`, the score at the `start` and at the `end` of the line, and how
-    many `gradients` were taken.
+    """What each row brings `[rows]`, the score at the `start` and at the `end` of the line, the
+    gradient at the end `[rows, width]`, and how many `gradients` were taken.
     """
 
     rows: Doubles
     start: float
     end: float
+    slope: Floats
     gradients: int
 
     @property
@@ -72,11 +72,13 @@ def integrate(score: Score, start: Floats, end: Floats, most: int) -> Integral:
     pieces miss no more than `TOLERANCE` of the rise.
     """
     line = _Line(score, start, end)
-    count = max(1, min(_PIECES_AT_FIRST, most // len(_NODES)))
+    count = _PIECES_AT_FIRST
+    while count > 1 and 4 * count + 1 > most:
+        count //= 2
     pieces = line.pieces([*pairwise(np.linspace(0, 1, count + 1).tolist())])
-    first, last = line.at(0.0), line.at(1.0)
+    first, last = line.scores[0.0], line.scores[1.0]
     while sum(piece.gap for piece in pieces) > TOLERANCE * abs(last - first):
-        room = (most - line.gradients) // (2 * len(_NODES))
+        room = (most - len(line.scores)) // 4  # of two halves, five of nine places are known
         if not room:
             break
         pieces.sort(key=lambda piece: piece.gap)
@@ -84,7 +86,7 @@ def integrate(score: Score, start: Floats, end: Floats, most: int) -> Integral:
         halves = [half for piece in worst for half in _halves(piece)]
         pieces[-len(worst) :] = line.pieces(halves)
     rows = np.sum([piece.rows for piece in pieces], axis=0)
-    return Integral(rows, first, last, line.gradients)
+    return Integral(rows, first, last, line.slope, len(line.scores))
 
 
 def _halves(piece: _Piece) -> list[tuple[float, float]]:
@@ -93,36 +95,36 @@ def _halves(piece: _Piece) -> list[tuple[float, float]]:
 
 
 class _Line:
-    """Scores and gradients along a line; no score is taken twice."""
+    """Scores and gradients along a line; none is taken twice."""
 
     def __init__(self, score: Score, start: Floats, end: Floats) -> None:
         self._score = score
         self._start = start
         self._way = end - start
-        self._known: dict[float, float] = {}
-        self.gradients = 0
-
-    def at(self, place: float) -> float:
-        """The score at a place in [0, 1]."""
-        return self._known[place]
+        self.scores: dict[float, float] = {}  # at places in [0, 1]
+        self._brought: dict[float, Doubles] = {}  # gradient times way, `[rows]`
+        self.slope = np.zeros_like(end)  # at the end, once it is known
 
     def pieces(self, bounds: list[tuple[float, float]]) -> list[_Piece]:
         """The pieces between these bounds."""
-        new = [p for p in dict.fromkeys(p for pair in bounds for p in pair) if p not in self._known]
-        self._known |= zip(
-            new, self._score.scores(self._points(np.array(new))).tolist(), strict=True
-        )
-        low, high = np.array(bounds).T
-        places = low[:, None] + (high - low)[:, None] * _NODES  # [pieces, nodes]
-        gradients = self._score.gradients(self._points(places.ravel()))
-        self.gradients += len(gradients)
-        brought = np.einsum("nrw,rw->nr", gradients.astype(np.float64), self._way)
-        means = np.einsum("pnr,n->pr", brought.reshape(*places.shape, -1), _WEIGHTS)
+        places = [np.linspace(low, high, len(_WEIGHTS)).tolist() for low, high in bounds]
+        every = dict.fromkeys(place for of_piece in places for place in of_piece)
+        self._see([place for place in every if place not in self.scores])
         return [
-            _Piece(a, b, self.at(b) - self.at(a), (b - a) * rows)
-            for (a, b), rows in zip(bounds, means, strict=True)
+            _Piece(
+                low,
+                high,
+                self.scores[high] - self.scores[low],
+                (high - low) * (_WEIGHTS @ [self._brought[place] for place in of_piece]),
+            )
+            for (low, high), of_piece in zip(bounds, places, strict=True)
         ]
 
-    def _points(self, places: Doubles) -> Floats:
-        found: Floats = self._start + places[:, None, None].astype(np.float32) * self._way
-        return found
+    def _see(self, places: list[float]) -> None:
+        along = np.array(places, np.float32)[:, None, None]
+        scores, gradients = self._score.gradients(self._start + along * self._way)
+        self.scores |= zip(places, scores.tolist(), strict=True)
+        brought = np.einsum("nrw,rw->nr", gradients.astype(np.float64), self._way)
+        self._brought |= zip(places, brought, strict=True)
+        if 1.0 in places:
+            self.slope = gradients[places.index(1.0)]

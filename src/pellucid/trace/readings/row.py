@@ -9,6 +9,7 @@ import numpy as np
 from pellucid.choose.parameters.values import Integer
 from pellucid.engine.running import check_finite
 from pellucid.model.changes import replace, zero
+from pellucid.model.config import ModelConfig
 from pellucid.model.probe import Edit
 from pellucid.model.run import Run, Segment
 from pellucid.trace.readings import Subject
@@ -23,12 +24,11 @@ _AT_ONCE = 16  # repetitions in one pass: their logits lie in memory together
 class Row:
     """The row at a position, after those before it; the run's changes hold.
 
-    What comes before is computed once: every repetition goes on from it. Raises ParameterError for
-    a position that the run does not have.
+    What comes before is computed once: every repetition goes on from it.
     """
 
     def __init__(self, subject: Subject, trace: Trace, position: int) -> None:
-        self.position = Integer(0, len(trace.ids) - 1).check("position", position)
+        self.position = position
         self._subject = subject
         self._ids = trace.ids[: self.position + 1]
         self._before = subject.model.new_cache()
@@ -66,6 +66,15 @@ class Row:
         logits = np.concatenate([self._subject.model.forward(Run(chunk)) for chunk in chunks])
         check_finite([logits])
         return logits
+
+
+def checked_targets(
+    config: ModelConfig, ids: Sequence[int], token: int, position: int, versus: int | None
+) -> list[int]:
+    """The tokens that are asked about after a row of a run. Raises ParameterError."""
+    Integer(0, len(ids) - 1).check("position", position)
+    given = [("token", token), *([] if versus is None else [("versus", versus)])]
+    return [Integer(0, config.vocab_size - 1).check(name, value) for name, value in given]
 
 
 def silenced(part: Part, by: Floats | None = None) -> Edit:

@@ -6,6 +6,7 @@ and MLPs are silenced at this place, one at a time, and what then becomes of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,24 +16,42 @@ from pellucid.choose.vocabulary import logsumexp
 from pellucid.model.config import ModelConfig
 from pellucid.model.matrices import Matrices
 from pellucid.model.sites import residual
+from pellucid.trace.form import CERTAIN, Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
 from pellucid.trace.readings.direction import Direction, Doubles, of_logit, of_writer
-from pellucid.trace.readings.row import WHOLE_MLP, Part, Row, silenced
+from pellucid.trace.readings.row import WHOLE_MLP, Part, Row, checked_targets, silenced
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
 
 _MOST_TESTS = 256
 
 
-def sites(
-    config: ModelConfig, token: int, position: int, versus: int | None = None, test: int = 8
-) -> list[str]:
-    """None: one row is computed again, and watched. Raises ParameterError."""
-    for name, value in (("token", token), ("versus", versus)):
-        if value is not None:
-            Integer(0, config.vocab_size - 1).check(name, value)
+def forms(
+    config: ModelConfig,
+    ids: Sequence[int],
+    token: int,
+    position: int,
+    versus: int | None = None,
+    test: int = 8,
+) -> dict[str, Form]:
+    """As `read` says. Raises ParameterError."""
+    targets = checked_targets(config, ids, token, position, versus)
     Integer(0, _MOST_TESTS).check("test", test)
-    return []
+    layers, heads, said = config.layers, config.heads, len(targets)
+    single = ("before_cap", "embedding", "positions", "constant", "rounding")
+    return {
+        **dict.fromkeys(single, floats(1)),
+        "heads": floats(layers, heads),
+        "sources": floats(layers, heads, position + 1),
+        "mlps": floats(layers),
+        "biases": floats(layers),
+        "target_ids": exactly(targets),
+        "logits": floats(said),
+        "probs": floats(said, low=0, high=1 + CERTAIN),
+        "tested": counts("tested", 2, low=(0, WHOLE_MLP), high=(layers - 1, heads - 1)),
+        "tested_logits": floats("tested", said),
+        "tested_probs": floats("tested", said, low=0, high=1 + CERTAIN),
+    }
 
 
 def read(
