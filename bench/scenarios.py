@@ -19,7 +19,6 @@ from pellucid.backends.reference import Reference
 from pellucid.choose.parameters import GenerationParameters, parameters
 from pellucid.choose.parameters.account import DEFAULT_LEDGER
 from pellucid.engine.engine import Engine, LanguageModel, Request
-from pellucid.model.cache import KeyValues
 from pellucid.model.model import Model
 from pellucid.model.run import Run, Segment
 from pellucid.weights.checkpoint import open_checkpoint
@@ -48,7 +47,6 @@ class Setting:
     positions: int = 200
 
 
-Starts = Sequence[tuple[KeyValues | None, int]]  # caches, and how long they were before a pass
 Measured = Callable[[ModelFile, Sequence[Contestant], Setting], list[Result]]
 
 
@@ -243,7 +241,7 @@ class _Timed:
     """A model that counts the seconds its passes take alone.
 
     Each is done twice, in turns before and after: one pass is timed, which looks for nothing in the
-    logits, and one serves who asked.
+    logits, and one serves who asked. `extra` are the seconds of the former with all around it.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -252,31 +250,33 @@ class _Timed:
         self.check = model.check
         self.early_exit = model.early_exit
         self.project = model.project
-        self.seconds = 0.0
+        self.seconds = self.extra = 0.0
         self._forward = model.forward
         self._passes = 0
 
     def forward(self, run: Run, /) -> Floats:
-        starts = [(segment.cache, segment.start) for segment in run.segments]
-        alone = Run(run.segments)
         self._passes += 1
         if early := self._passes % 2:
-            self._time(alone, starts)
+            self.extra += seconds(lambda: self._alone(run))
         logits = self._forward(run)
         if not early:
-            _back(starts)
-            self._time(alone, [])
+            self.extra += seconds(lambda: self._alone(run))
         return logits
 
-    def _time(self, alone: Run, starts: Starts) -> None:
+    def _alone(self, run: Run) -> None:
+        """The pass once more; caches are then as long as they were."""
+        firsts = [int(run.positions[span.start]) for span in run.spans]
+        held = [
+            (s.cache, s.cache.length, at)
+            for s, at in zip(run.segments, firsts, strict=True)
+            if s.cache
+        ]
+        for cache, _, first in held:
+            cache.trim(first)
+        alone = Run(run.segments)
         self.seconds += seconds(lambda: self._forward(alone))
-        _back(starts)
-
-
-def _back(starts: Starts) -> None:
-    for cache, start in starts:
-        if cache:
-            cache.trim(start)
+        for cache, length, _ in held:
+            cache.trim(length)
 
 
 def _beside_the_model(
@@ -288,14 +288,14 @@ def _beside_the_model(
     given = replace(given, max_new_tokens=tokens + 1)
     running = engine.start(Request(ids, given))
     engine.step([running])  # the prompt
-    timed.seconds = 0.0
+    timed.seconds = timed.extra = 0.0
 
     def run() -> None:
         while running.asked:
             engine.step([running])
 
     whole = seconds(run)
-    return 100 * (1 - timed.seconds / (whole - timed.seconds))
+    return 100 * (1 - timed.seconds / (whole - timed.extra))
 
 
 def _step_ms(model: LanguageModel, requests: Sequence[Request]) -> float:

@@ -69,7 +69,7 @@ std::vector<Found> execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
     b.out = out.data();
     std::vector<Found> found;
     if (survey) {
-        found.assign(b.wanted_rows, Found(plan.result_width()));
+        found.assign(b.wanted_rows, plan.found());
         b.found = &found;
     }
     for (const auto& [row, rows, sequence] : spans) {
@@ -119,7 +119,8 @@ nb::list describe(const Plan& plan) {
         d["bytes"] = bytes;
         d["numbers"] = numbers;
         d["width"] = o.out >= 0 ? plan.buffers()[o.out].width : 0;
-        d["wanted"] = o.out >= 0 && plan.buffers()[o.out].wanted;
+        const int rows_like = o.out >= 0 ? o.out : o.a;     // of one of its buffers, whose rows are alike but for `take`
+        d["wanted"] = rows_like >= 0 && plan.buffers()[rows_like].wanted;
         d["read"] = o.a >= 0 ? plan.buffers()[o.a].width : 0;
         d["window"] = o.window;
         d["experts"] = o.experts.size();

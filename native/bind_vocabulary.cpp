@@ -47,8 +47,7 @@ struct Surveyed {
     Surveyed(Scores row, const std::string& isa)
         : scores(row), survey(*kernels(isa), row.data(), row.shape(0)) {}
     // Of what was found while the scores were computed, which is used up.
-    Surveyed(Scores row, const std::string& isa, Found& found)
-        : scores(row), survey(*kernels(isa), row.data(), row.shape(0), taken(found, row.shape(0))) {}
+    Surveyed(Scores row, Found& found) : scores(row), survey(row.data(), row.shape(0), taken(found, row.shape(0))) {}
     Surveyed(Scores row, Survey&& made) : scores(row), survey(std::move(made)) {}
 
     Surveyed changed(Where places, Scores others) {
@@ -84,7 +83,7 @@ struct Surveyed {
 private:
     static Found taken(Found& found, std::size_t n) {
         if (found.sums.size() != Found::blocks(n) || !n) throw std::invalid_argument("found in a row of another length, or taken before");
-        return std::exchange(found, Found(0));
+        return std::exchange(found, Found(*found.kernels, 0));
     }
     void check_places(const Where& places) const {
         for (std::size_t i = 0; i < places.shape(0); i++)
@@ -109,7 +108,7 @@ void bind_vocabulary(nb::module_& m) {
     nb::class_<Found>(m, "Found");
     nb::class_<Surveyed>(m, "Survey")
         .def(nb::init<Scores, const std::string&>(), "scores"_a.noconvert(), "isa"_a)
-        .def(nb::init<Scores, const std::string&, Found&>(), "scores"_a.noconvert(), "isa"_a, "found"_a)
+        .def(nb::init<Scores, Found&>(), "scores"_a.noconvert(), "found"_a)
         .def_prop_ro("most", [](const Surveyed& s) { return s.survey.most(); })
         .def_prop_ro("size", [](const Surveyed& s) { return s.survey.size(); })
         .def_prop_ro("left", [](Surveyed& s) { return s.survey.left(); })

@@ -88,7 +88,7 @@ void Plan::hand_out(const Op& op, const Batch& batch, int first, int last) {
         const std::size_t n = std::min(Found::kBlock, width - start);
         const float* scores = row(op.a, static_cast<int>(r)) + start;
         std::copy_n(scores, n, batch.out + r * width + start);
-        if (batch.found) (*batch.found)[r].look(*kernels_, block, scores, n);
+        if (batch.found) (*batch.found)[r].look(block, scores, n);
     }
 }
 

@@ -102,23 +102,19 @@ void Plan::finish(int result) {
     logits.a = result;
     push(logits);
     parts_.assign(1, {});
-    auto begins_part = [this](int op) {
-        const auto stops = std::count(stops_.begin(), stops_.end(), op);
-        parts_.resize(parts_.size() + stops);
-        return stops > 0;
-    };
     const int count = static_cast<int>(ops_.size());
     Touched touched(buffers_.size(), sixteens_.size());
     for (int i = 0; i < count; i++) {
         Op& op = ops_[i];
-        op.barrier = begins_part(i) || touched.must_wait(op);
+        const auto stops = std::count(stops_.begin(), stops_.end(), i);     // each begins a part
+        parts_.resize(parts_.size() + stops);
+        op.barrier = stops || touched.must_wait(op);
         const Phases& phases = parts_.back();
         if (!phases.empty() && phases.back().size() == kMostGroups) op.barrier = true;
         if (op.barrier) touched.clear();
         touched.add(op);
         group(i, op.barrier);
     }
-    begins_part(count);
 }
 
 // Puts an operation into the last phase, or into one that it opens.

@@ -92,10 +92,10 @@ public:
     // Orders the phases; `result` is the buffer of logits, which a last operation hands out.
     void finish(int result);
 
-    // Throws before anything is computed where ids, positions or
-    // spans are not of this plan; std::overflow_error where keys or values are beyond f16, and then
-    // what was written behind the sequences' lengths is of no use.
-    // A plan with stops is executed part by part, each with the same batch.
+    // A plan with stops is executed part by part, each with the same batch; the last fills `out`, and
+    // `found` where there is one. Throws before anything is computed where ids, positions or spans are
+    // not of this plan; std::overflow_error where keys or values are beyond f16, and then what was
+    // written behind the sequences' lengths is of no use.
     void execute(const Batch& batch, int part);
     int parts() const { return static_cast<int>(parts_.size()); }
     // The first rows of a buffer, between two parts or after the last. Reading throws where there
@@ -106,6 +106,7 @@ public:
         if (result_ < 0) throw std::invalid_argument("the plan is not finished");
         return buffers_[result_].width;
     }
+    Found found() const { return {*kernels_, static_cast<std::size_t>(result_width())}; }   // of a row, before it is looked at
     const std::vector<Op>& ops() const { return ops_; }
     const std::vector<Buffer>& buffers() const { return buffers_; }
     const Layout& layout() const { return layout_; }

@@ -32,7 +32,8 @@ struct Ahead {
 };
 
 // What a crew does: phases, each cut into pieces, of which every thread has a share to begin with.
-// A phase begins when all pieces of the one before are done. Neither function may throw.
+// A phase begins when all pieces of the one before are done. None of these may throw; `ahead` is asked
+// while pieces of the phase may run already, and so reads only what no piece writes.
 class Work {
 public:
     virtual ~Work() = default;
@@ -74,7 +75,7 @@ public:
     }
 
 private:
-    static constexpr int kPatience = 100;       // pauses: a few microseconds
+    static constexpr int kPatience = 100;       // looks: a few microseconds
     static constexpr int kSpins = 4000;
 
     // The pieces of a share that nobody has claimed: the thread itself takes the first, others the

@@ -18,17 +18,17 @@ float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoB
 
 }  // namespace
 
-void Found::look(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n) {
-    look_at_parts(kernels, block, scores, n);
-    sums[block] = kernels.weigh(scores, n, top(block), nullptr);    // while it is near
+void Found::look(std::size_t block, const float* scores, std::size_t n) {
+    look_at_parts(block, scores, n);
+    sums[block] = kernels->weigh(scores, n, top(block), nullptr);    // while it is near
 }
 
-void Found::look_at_parts(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n) {
+void Found::look_at_parts(std::size_t block, const float* scores, std::size_t n) {
     for (std::size_t i = 0; i < kParts; i++) {
         const std::size_t part = block * kParts + i, start = i * kPart;
         highest[part] = -kInfinity;
         alive[part] = 0;
-        if (start < n) alive[part] = kernels.peak(scores + start, std::min(kPart, n - start), &highest[part]);
+        if (start < n) alive[part] = kernels->peak(scores + start, std::min(kPart, n - start), &highest[part]);
     }
 }
 
@@ -38,15 +38,14 @@ float Found::top(std::size_t block) const {
     return most == -kInfinity ? 0.0f : most;
 }
 
-Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(kernels, scores, n, [&] {
-    Found found(n);
+Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(scores, n, [&] {
+    Found found(kernels, n);
     for (std::size_t start = 0; start < n; start += kBlock)
-        found.look(kernels, start / kBlock, scores + start, std::min(kBlock, n - start));
+        found.look(start / kBlock, scores + start, std::min(kBlock, n - start));
     return found;
 }()) {}
 
-Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n, Found found)
-    : kernels_(&kernels), n_(n), found_(std::move(found)) {
+Survey::Survey(const float* scores, std::size_t n, Found found) : n_(n), found_(std::move(found)) {
     blocks_.reserve(Found::blocks(n));
     for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start, 1});
     conclude();
@@ -96,7 +95,7 @@ Survey Survey::divided(float by) const {
 
 const float* Survey::read(const Block& block, std::size_t start, std::size_t n, float* room) const {
     if (block.by == 1) return block.scores + start;
-    kernels_->divide(block.scores + start, block.by, n, room);
+    found_.kernels->divide(block.scores + start, block.by, n, room);
     return room;
 }
 
@@ -106,7 +105,7 @@ std::size_t Survey::left() {
 }
 
 void Survey::conclude() {
-    kernels_->peak(found_.highest.data(), found_.highest.size(), &most_);
+    found_.kernels->peak(found_.highest.data(), found_.highest.size(), &most_);
     left_ = std::accumulate(found_.alive.begin(), found_.alive.end(), std::size_t{0});
 }
 
@@ -118,7 +117,7 @@ double Survey::weigh(std::size_t block) {
     float room[kBlock];
     const float* scores = read(blocks_[block], 0, length(block), room);
     if (!counted_) look(block, scores);
-    return kernels_->weigh(scores, length(block), found_.top(block), nullptr);
+    return found_.kernels->weigh(scores, length(block), found_.top(block), nullptr);
 }
 
 void Survey::weigh() {
@@ -158,7 +157,7 @@ double Survey::lost_of(Survey& before) {
         const float* now = read(blocks_[b], 0, n, room);
         const float* old = read(before.blocks_[b], 0, n, old_room);
         for (std::size_t i = 0; i < n; i++) gone[i] = now[i] == -kInfinity ? old[i] : -kInfinity;
-        lost += kernels_->weigh(gone, n, before.found_.top(b), nullptr) * before.scale(b);
+        lost += found_.kernels->weigh(gone, n, before.found_.top(b), nullptr) * before.scale(b);
     }
     return lost / before.total();
 }
@@ -191,7 +190,7 @@ std::size_t Survey::drawn(double uniform) {
     goal /= scale(block);
     float room[kBlock];
     std::vector<float> weights(n);
-    kernels_->weigh(read(blocks_[block], 0, n, room), n, found_.top(block), weights.data());
+    found_.kernels->weigh(read(blocks_[block], 0, n, room), n, found_.top(block), weights.data());
     return block * kBlock + reach(weights, goal);
 }
 
@@ -201,7 +200,7 @@ std::optional<float> Survey::nucleus(double part) {
         const Places places = leading(k);
         std::vector<float> scores(places.size()), weights(places.size());
         std::transform(places.begin(), places.end(), scores.begin(), [&](std::int64_t place) { return (*this)[place]; });
-        kernels_->weigh(scores.data(), scores.size(), most_, weights.data());
+        found_.kernels->weigh(scores.data(), scores.size(), most_, weights.data());
         const float least = most_ - kFarthest;
         double sum = 0;
         for (std::size_t i = 0; i < scores.size(); i++) {
@@ -236,7 +235,7 @@ template <class Function, class Ended>
 void Survey::each(const float& edge, Function f, Ended part_ended) const {
     std::uint32_t found[kPart];
     each_part(edge, [&](std::size_t start, const float* scores, std::size_t n) {
-        std::size_t count = kernels_->between(scores, n, edge, kNoBound, found);
+        std::size_t count = found_.kernels->between(scores, n, edge, kNoBound, found);
         for (std::size_t i = 0; i < count; i++) f(static_cast<std::int64_t>(start + found[i]), scores[found[i]]);
         part_ended();
     });
@@ -290,7 +289,7 @@ Places Survey::ranks(const float* some, std::size_t count) const {
     const float above_last = next(marks.back());
     over.back() = 0;
     each_part(above_last, [&](std::size_t, const float* scores, std::size_t n) {
-        over.back() += kernels_->reach(scores, n, above_last);
+        over.back() += found_.kernels->reach(scores, n, above_last);
     });
     for (std::size_t i = 0; i < count; i++)
         if (some[i] > -kInfinity)

@@ -18,13 +18,15 @@ struct Found {
     static constexpr std::size_t kPart = 256;       // one highest score each
     static constexpr std::size_t kParts = kBlock / kPart;
 
-    explicit Found(std::size_t n) : sums(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n) * kParts) {}
+    Found(const Kernels& kernels, std::size_t n)
+        : kernels(&kernels), sums(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n) * kParts) {}
     static std::size_t blocks(std::size_t n) { return (n + kBlock - 1) / kBlock; }
     // At one block, of n scores.
-    void look(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n);
-    void look_at_parts(const Kernels& kernels, std::size_t block, const float* scores, std::size_t n);
+    void look(std::size_t block, const float* scores, std::size_t n);
+    void look_at_parts(std::size_t block, const float* scores, std::size_t n);
     float top(std::size_t block) const;             // its highest score; 0 where none is left
 
+    const Kernels* kernels;                         // which go on with what they found
     // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; or empty
     // while not computed.
     std::vector<double> sums;
@@ -37,7 +39,7 @@ public:
     // The scores must outlive it, and all that are made of it.
     Survey(const Kernels& kernels, const float* scores, std::size_t n);
     // Of scores whose blocks were all looked at.
-    Survey(const Kernels& kernels, const float* scores, std::size_t n, Found found);
+    Survey(const float* scores, std::size_t n, Found found);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
     // All scores divided by a number above 0; each is when it is looked at.
@@ -91,7 +93,7 @@ private:
     void copy(std::size_t block, float* out) const;
     double scale(std::size_t block) const;          // of its sum to that of all
     std::size_t length(std::size_t block) const { return std::min(kBlock, n_ - block * kBlock); }
-    void look(std::size_t block, const float* scores) { found_.look_at_parts(*kernels_, block, scores, length(block)); }
+    void look(std::size_t block, const float* scores) { found_.look_at_parts(block, scores, length(block)); }
     void conclude();                                // from all parts
     void weigh();                                   // all blocks that are not yet
     double weigh(std::size_t block);
@@ -103,7 +105,6 @@ private:
     void each(const float& edge, Function f, Ended part_ended) const;
     float bound(std::size_t k) const;               // that at least k scores reach
 
-    const Kernels* kernels_;
     std::size_t n_ = 0;
     float most_ = 0;
     std::size_t left_ = 0;

@@ -20,6 +20,14 @@ DECODERS = {
     "CTC": decoders.CTC(pad_token="[UNK]", word_delimiter_token="|"),
     "Metaspace": decoders.Metaspace(),
     "bytes": decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()]),
+    "bytes, no first space": decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(content=" ", left=1),
+        ]
+    ),
 }
 
 
@@ -58,6 +66,16 @@ def test_a_character_of_several_bytes_comes_whole(text: str) -> None:
     pieces = streamed(Library("bytes"), [len(WORDS) + byte for byte in text.encode()])
     assert "".join(pieces) == text
     assert [piece for piece in pieces if piece] == list(text)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("count", [1, 3, 16, 17, 18, 40])
+def test_a_word_after_what_never_became_a_character_is_no_first_word(
+    decoder: str, count: int
+) -> None:
+    source = Library(decoder)
+    ids = [1, 2, *[len(WORDS) + 0x80] * count, 9, 2, 1, 9]
+    assert "".join(streamed(source, ids)) == source.library.decode(ids, skip_special_tokens=False)
 
 
 ENDLESS = {

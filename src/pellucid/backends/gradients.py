@@ -50,7 +50,8 @@ class Differentiable:
         x = self._ops.array(inputs).requires_grad_()
         with torch.enable_grad():  # whatever the caller has switched off
             scores = self._scored(x)
-        (gradient,) = torch.autograd.grad(scores.sum(), x)  # each depends on its own input alone
+            total = scores.sum()  # each depends on its own input alone
+        (gradient,) = torch.autograd.grad(total, x)
         return self._ops.numpy(scores), self._ops.numpy(gradient)
 
     def _chunks(self, inputs: Floats) -> list[Floats]:

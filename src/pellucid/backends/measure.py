@@ -21,7 +21,7 @@ _LIMIT_READINGS = 8
 # Additions, multiplications and the like for each number an operation makes; those that take a
 # function (exp, cos, tanh) count it as one. A linear operation counts its weights instead.
 _PER_NUMBER = {
-    "norm": 4, "turns": 3, "rotate": 3, "activate": 4, "softcap": 3, "quantise": 3,
+    "norm": 4, "turns": 3, "rotate": 3, "activate": 4, "softcap": 3, "quantise": 3, "logits": 4,
     "add": 1, "multiply": 1, "scale": 1,
 }  # fmt: skip
 

@@ -172,6 +172,7 @@ class PlanRunner:
     def _pass(self, run: Run, lowered: Lowered) -> Floats:
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
+        run.found = []
         for first in range(0, len(run.ids), ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, len(run.ids))
             _Rows(run, caches, first, last).run(lowered, out)

@@ -34,12 +34,6 @@ class Chain:
                 raise ParameterError("samplers", f"leaves out {name}, which {asked}")
         self.filters = [FILTERS[name] for name in order if name in self._switches]
         self._values = {row.name: row.values(parameters) for row in self.filters}
-        self._parameters = parameters
-
-    def check(self) -> None:
-        """Refuse an order that was given for fewer than two filters. Raises ParameterError."""
-        if len(self.filters) < 2:
-            self._parameters.check_unordered()
 
     def follow(self, branch: Branch, setting: Setting) -> None:
         """Give a branch what the filters have to remember of it, and what they compare it with.

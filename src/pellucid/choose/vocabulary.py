@@ -95,7 +95,7 @@ def survey(scores: Floats, found: Any = None) -> Survey:
     >>> some.most, other.most, other.left, other.dense().tolist()
     (3.0, 2.0, 2, [1.0, -inf, 2.0])
     """
-    return Survey(scores, _isa()) if found is None else Survey(scores, _isa(), found)
+    return Survey(scores, _isa() if found is None else found)
 
 
 def leading(scores: Floats, k: int) -> Ids:

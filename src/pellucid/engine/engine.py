@@ -191,7 +191,8 @@ class Engine:
             vocabulary=self.tokenizer,
             draft_context=draft.config.context_length if draft else None,
         )
-        task.chain.check()
+        if len(task.chain.filters) < 2:
+            parameters.check_unordered()
         task.chain.follow(root, task)
         return task
 

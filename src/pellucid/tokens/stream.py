@@ -89,7 +89,7 @@ class TextDecoder:
         self._ids.append(token_id)
         self._held += 1
         if self._held > _PATIENCE:
-            return self.flush()
+            return self._give_up()
         text = self._text(self._ids)
         whole = text.rstrip("\N{REPLACEMENT CHARACTER}")
         if not whole.startswith(self._given):
@@ -101,10 +101,17 @@ class TextDecoder:
         return piece
 
     def flush(self) -> str:
+        piece = self._give_up()
+        self._ids, self._given, self._cut = [], "", 0
+        return piece
+
+    def _give_up(self) -> str:
+        """What is held, whole or not; it is waited for no longer."""
         text = self._text(self._ids)
         known = text.startswith(self._given)
         piece = text[len(self._given) :] if known else self._text(self._ids[-self._held :])
-        self._ids, self._given, self._held, self._cut = [], "", 0, 0
+        self._given, self._held = text, 0
+        self._forget()
         return piece
 
     def fork(self) -> Self:

@@ -234,17 +234,22 @@ struct Queries {        // gathered over nothing yet
 };
 
 void attend() {
-    const int dim = whole(1, 80), padded = (dim + 15) / 16 * 16, n = whole(1, 4);
+    const int dim = whole(1, 80), padded = (dim + 15) / 16 * 16, n = whole(1, kQueries);
     const bool full = whole(0, 1);
-    Floats keys = numbers(dim * kPage), values = numbers(kPage * padded), asked = numbers(n * dim);
+    constexpr int some = kRange / kPage;
+    Floats keys = numbers(some * dim * kPage), values = numbers(some * kPage * padded), asked = numbers(n * dim);
     Halves small_keys(keys.size()), small_values(values.size());
     plain.to_half(keys.data(), keys.size(), small_keys.data());
     plain.to_half(values.data(), values.size(), small_values.data());
-    const Keys page{full ? static_cast<const void*>(keys.data()) : small_keys.data(),
-              full ? static_cast<const void*>(values.data()) : small_values.data(), keys.data()};
+    Keys pages[some];
+    for (int i = 0; i < some; i++) {
+        const std::size_t key = i * dim * kPage, value = i * kPage * padded;
+        pages[i] = {full ? static_cast<const void*>(&keys[key]) : &small_keys[key],
+                    full ? static_cast<const void*>(&values[value]) : &small_values[value], keys.data()};
+    }
     Attention a{full, dim, padded, 1 / std::sqrt(static_cast<float>(dim)), whole(0, 1) ? 5.0f : 0.0f};
-    const float* q[4];
-    int from[2][4], to[2][4];
+    const float* q[kQueries];
+    int from[2][kQueries], to[2][kQueries];
     for (int i = 0; i < n; i++) {
         q[i] = asked.data() + i * dim;
         for (int pass : {0, 1}) {
@@ -252,7 +257,6 @@ void attend() {
             to[pass][i] = whole(0, kRange);
         }
     }
-    const Keys pages[kRange / kPage] = {page, page, page, page};
     auto gathered = [&](const Kernels& k) {     // over a range, and over another that is joined to it
         Queries first(n, padded), second(n, padded);
         k.attend(a, pages, n, q, from[0], to[0], first.all.data());

@@ -108,6 +108,19 @@ def test_without_torch_it_is_said_what_to_install(
         read(run, "attribution", token=TOKEN, position=POSITION)
 
 
+def test_gradients_are_there_where_the_caller_has_switched_them_off(
+    tiny: Callable[[str], Tiny],
+) -> None:
+    made = tiny("llama")
+    run = run_of(made.open("reference"), made.checkpoint(), made.sequences[0])
+    given = {"token": TOKEN, "position": POSITION, "of": "logit", "baseline": "mean", "steps": 9}
+    plain = read(run, "attribution", **given)
+    with torch.no_grad():
+        off = read(run, "attribution", **given)
+    for name, numbers in plain.items():
+        np.testing.assert_array_equal(off[name], numbers, name)
+
+
 def test_a_changed_run_has_no_gradients(tiny: Callable[[str], Tiny]) -> None:
     made = tiny("llama")
     edits = [Edit("layers.0.mlp.out", scale(2))]
