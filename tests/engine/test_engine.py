@@ -283,7 +283,7 @@ def test_the_json_contract() -> None:
         ("text", {}, "prompt_ids: 't' at place 0 is no token id"),
         ([10**5000], {}, "prompt_ids: an integer of 16610 bits at place 0 is no token id"),
         ([1], {"stop_token_ids": [256]}, "stop_token_ids: 256 at place 0 is no token id"),
-        ([1, 2], {"max_length": 2}, "max_length: 2 leaves no room"),
+        ([1, 2], {"max_length": 2}, "max_length: must be above 2, the prompt's length"),
         ([1], {"min_length": 65}, "min_length: asks for 64 new tokens; at most 63 can follow"),
     ],
 )
