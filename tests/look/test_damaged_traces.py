@@ -206,6 +206,19 @@ def test_every_array_of_every_reading_is_checked(
             open_trace(tmp_path / "damaged.trace")
 
 
+def test_a_map_of_other_tokens_than_the_text_is_refused(
+    sound: Callable[[str], Damaged], tmp_path: Path
+) -> None:
+    header, tensors = sound("drawn")
+    number = [reading["name"] for reading in header["readings"]].index("map")
+    one = {"ids": [7], "neighbour_ids": [7], "owners": [4]}
+    tensors |= {f"readings/{number}/{name}": np.array(value) for name, value in one.items()}
+    points = np.zeros((1, 2), np.float32)
+    tensors |= {f"readings/{number}/{name}": points for name in ("xy", "neighbour_xy")}
+    with pytest.raises(FormatError, match=r"'map': ids is int64 \[1\], not int64"):
+        open_trace(write((header, tensors), tmp_path / "damaged.trace"))
+
+
 def test_values_that_are_no_numbers_are_refused_when_they_are_looked_at(
     sound: Callable[[str], Damaged], tmp_path: Path
 ) -> None:
