@@ -20,6 +20,7 @@ from pellucid.errors import FormatError, ParameterError, PellucidError
 from pellucid.lm import LM, load
 from pellucid.look.looking import Look, open_trace, views
 from pellucid.look.view import View, plain
+from pellucid.model.changes import scale
 from pellucid.trace.file import KEY
 
 from ..trace import induction
@@ -35,6 +36,7 @@ ASKED: dict[str, list[dict[str, Any]]] = {
 ANSWERS: dict[str, dict[str, Any]] = {
     "drawn": {"temperature": 0.9, "seed": 3, "max_new_tokens": 4},
     "searched": {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 4},
+    "edited": {"max_new_tokens": 4},
 }
 RUNS = 100  # damaged files of each answer; ten thousand were tried when this was written
 
@@ -53,13 +55,19 @@ def saved(lm: LM, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 
     @cache
     def made(answer: str) -> Path:
-        look = lm.look(induction.TEXT, **ANSWERS[answer])
+        model = changed(lm) if answer == "edited" else lm
+        look = model.look(induction.TEXT, **ANSWERS[answer])
         for _ in shown(look):
             pass
         look.save(path := tmp_path_factory.mktemp("traces") / "sound.trace")
         return path
 
     return made
+
+
+def changed(lm: LM) -> LM:
+    """The model under a change that is data, and one by a function."""
+    return lm.edit("layers.1.heads.0", scale(0.5)).edit("embed", lambda rows, positions: rows)
 
 
 @pytest.fixture

@@ -181,6 +181,11 @@ def test_a_later_version_is_told_so(trace, tmp_path):
         ({}, {"origin": {}}, "missing required field"),
         ({}, {"edits": [{"site": "embed", "change": {"name": "run"}}]}, "is no change"),
         ({}, {"edits": [7]}, "edit"),
+        ({}, {"edits": [{"change": "f"}]}, "edit 0 has no site"),
+        ({}, {"edits": [{"site": 7, "change": "f"}]}, "edit 0"),
+        ({}, {"edits": [{"site": "x", "change": "f"}]}, "edit 0: 'x' is no site"),
+        ({}, {"edits": [{"site": "x", "change": {"name": "zero"}}]}, "edit 0: 'x' is no site"),
+        ({}, {"edits": [{"site": "embed", "change": "f", "positions": "x"}]}, "edit 0"),
         ({}, {"edits": "x" * 9}, "Expected `array`"),
         ({"ids": None}, {}, "ids is missing"),
         (

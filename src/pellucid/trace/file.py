@@ -189,9 +189,8 @@ def _check(trace: Trace) -> None:
     """What no trace is without. Raises ValueError or ParameterError."""
     config, said = trace.config, trace.generation
     parameters(**trace.parameters)
-    for edit in trace.edits:
-        if not isinstance(edit["change"], str):  # or the name of a function
-            Edit.from_dict(edit)
+    for number, told in enumerate(trace.edits):
+        _check_edit(config, number, told)
     if len(trace.ids) > config.context_length:
         raise ValueError(f"{len(trace.ids)} tokens, and a context of {config.context_length}")
     if trace.ids[trace.prompt_length :] != (said.ids if said else ()):
@@ -206,6 +205,19 @@ def _check(trace: Trace) -> None:
 def _check_reading(trace: Trace, number: int, reading: Reading) -> None:
     """Raises ValueError where it is not what a reading of this name and these arguments gives."""
     try:
+def _check_edit(config: ModelConfig, number: int, told: dict[str, Any]) -> None:
+    """Raises ValueError where it can be no edit of this model; of a function's only what it does is
+    unknown.
+    """
+    if not isinstance(told.get("site"), str):
+        raise ValueError(f"edit {number} has no site")
+    by_function = isinstance(told.get("change"), str)
+    try:
+        Edit.from_dict({**told, "change": {"name": "zero"}} if by_function else told).check(config)
+    except ParameterError as error:
+        raise ValueError(f"edit {number}: {error.reason}") from error
+
+
         form.check(expected(trace, reading.name, reading.arguments), reading.arrays)
     except (*_DAMAGE, UnsupportedError) as error:
         raise ValueError(f"reading {number}, {reading.name[:80]!r}: {error}") from error
