@@ -28,7 +28,7 @@ from pellucid.trace.trace import Array, Reading, Trace
 from pellucid.weights.safetensors import read_annotated, write_annotated
 from pellucid.weights.tensor import Tensor
 
-VERSION = 1
+VERSION = 2
 KEY = "pellucid.trace"
 _MOST_TEXT = 6 << 20  # of a header of 8 MiB, which `weights/safetensors.py` reads
 _DAMAGE = (
@@ -117,7 +117,7 @@ def is_trace(path: Path) -> bool:
 def open_trace(path: Path) -> Trace:
     """The trace in a file; values stay in the memory map until they are looked at.
 
-    Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of a later
+    Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of another
     version.
     """
     try:
