@@ -129,35 +129,38 @@ def open_trace(path: Path) -> Trace:
     with _read(path):
         header = _header(path, metadata[KEY])
         arrays = {name: _array(tensor) for name, tensor in tensors.items()}
-        ids = tuple(whole(arrays, "ids").tolist())
-        if not 0 < header.prompt_length <= len(ids):
-            raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
-        said = header.generation
-        prompt, numbers = ids[: header.prompt_length], within(arrays, "generation/")
-        generation = answer.unpacked(said, numbers, prompt) if said else None
-        readings = [
-            Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
-            for number, one in enumerate(header.readings)
-        ]
         _check_config(header.origin.config)
-        trace = Trace(
-            Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
-            ids,
-            header.prompt_length,
-            _read_words(arrays),
-            header.messages,
-            header.template,
-            header.parameters,
-            generation,
-            header.edits,
-            _values(arrays, header.origin.config),
-            readings,
-            file=str(path),
-        )
+        trace = _made(header, arrays, str(path))
         _check(trace)
         if header.text != trace.text:
             raise ValueError("its text is not that of its tokens")
         return trace
+
+
+def _made(header: _Header, arrays: Mapping[str, Array], file: str) -> Trace:
+    """What the header and the arrays say, of which each has its kind, and is not checked else."""
+    ids = tuple(whole(arrays, "ids").tolist())
+    if not 0 < header.prompt_length <= len(ids):
+        raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
+    said, numbers = header.generation, within(arrays, "generation/")
+    readings = [
+        Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
+        for number, one in enumerate(header.readings)
+    ]
+    return Trace(
+        Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
+        ids,
+        header.prompt_length,
+        _read_words(arrays),
+        header.messages,
+        header.template,
+        header.parameters,
+        answer.unpacked(said, numbers, ids[: header.prompt_length]) if said else None,
+        header.edits,
+        _values(arrays, header.origin.config),
+        readings,
+        file=file,
+    )
 
 
 def _header(path: Path, text: str) -> _Header:
@@ -202,9 +205,6 @@ def _check(trace: Trace) -> None:
         _check_reading(trace, number, reading)
 
 
-def _check_reading(trace: Trace, number: int, reading: Reading) -> None:
-    """Raises ValueError where it is not what a reading of this name and these arguments gives."""
-    try:
 def _check_edit(config: ModelConfig, number: int, told: dict[str, Any]) -> None:
     """Raises ValueError where it can be no edit of this model; of a function's only what it does is
     unknown.
@@ -218,6 +218,9 @@ def _check_edit(config: ModelConfig, number: int, told: dict[str, Any]) -> None:
         raise ValueError(f"edit {number}: {error.reason}") from error
 
 
+def _check_reading(trace: Trace, number: int, reading: Reading) -> None:
+    """Raises ValueError where it is not what a reading of this name and these arguments gives."""
+    try:
         form.check(expected(trace, reading.name, reading.arguments), reading.arrays)
     except (*_DAMAGE, UnsupportedError) as error:
         raise ValueError(f"reading {number}, {reading.name[:80]!r}: {error}") from error
