@@ -214,7 +214,11 @@ def test_another_version_is_told_so(version, trace, tmp_path):
         ({}, {"parameters": {"prompt": 1}}, "no such parameter"),
         ({}, {"readings": [{"name": "os", "arguments": {}}]}, "must be one of next"),
         ({}, {"readings": [{"name": "next", "arguments": {"top": 10**9}}]}, "top"),
-        ({}, {"readings": [{"name": "next", "arguments": {"tops": 1}}]}, "takes no argument 'tops'"),
+        (
+            {},
+            {"readings": [{"name": "next", "arguments": {"tops": 1}}]},
+            "takes no argument 'tops'",
+        ),
         ({"values/layers.00.resid_pre": np.zeros((13, 8), np.float32)}, {}, "is no site"),
     ],
     ids=str,
