@@ -266,11 +266,11 @@ def test_a_tree_without_a_root_or_of_unknown_fates_is_refused(answered, tmp_path
     generation = answered(max_new_tokens=3, num_beams=2)
     words = dict.fromkeys(range(256), b"x")
     run = Trace(ORIGIN, PROMPT + generation.ids, len(PROMPT), words, generation=generation)
-    for name, value in (("parents", -1), ("parents", 99), ("fates", -1)):
+    for name, value in (("parents", -1), ("parents", 99), ("fates", -1), ("logprobs", 1.0)):
         save(run, tmp_path / "a.trace")
         size = len(generation.tree.nodes)
         path = rewritten(tmp_path, {f"generation/tree.{name}": np.full(size, value)})
-        with pytest.raises(FormatError, match=r"root|parent|fate"):
+        with pytest.raises(FormatError, match=r"root|parent|fate|certain"):
             open_trace(path)
 
 
