@@ -133,4 +133,4 @@ class _Line:
         brought = np.einsum("nrw,rw->nr", gradients.astype(np.float64), self._way)
         self._brought |= zip(places, brought, strict=True)
         if 1.0 in places:
-            self.slope = gradients[places.index(1.0)]
+            self.slope = gradients[places.index(1.0)].copy()  # a view would keep all of them
