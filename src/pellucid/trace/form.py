@@ -51,7 +51,7 @@ class Form:
         return tuple(lengths[n] if isinstance(n, str) else n for n in self.shape)
 
     def _range(self) -> str:
-        if self.low is self.high:
+        if isinstance(self.low, Sequence) and self.low == self.high:
             return f"those that were asked for, {str(self.low)[:80]}"
         return f"from {self.low} to {self.high}"
 

@@ -12,7 +12,7 @@ from pellucid.model.embeddings import units
 from pellucid.model.matrices import Matrices
 from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
-from pellucid.trace.readings.neighbours import checked
+from pellucid.trace.readings.distribution import check_top
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
 
@@ -21,7 +21,7 @@ _MOST = 2000  # points: more cannot be told apart, and an exact decomposition ta
 
 def forms(config: ModelConfig, ids: Sequence[int], top: int = 5) -> dict[str, Form]:
     """As `read` says. Raises ParameterError where there would be too many points."""
-    checked(top, config)
+    check_top(top, config, besides=1)
     own = [*dict.fromkeys(ids)]
     if len(own) * (top + 1) > _MOST:
         reason = f"{len(own)} different tokens with {top} neighbours each are over {_MOST:,} points"
