@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from pellucid.errors import FormatError, ParameterError, UnsupportedError
 from pellucid.trace.file import KEY, is_trace, open_trace, save
 from pellucid.trace.trace import Reading, Trace
 
-from .conftest import CONFIG, ORIGIN, PROMPT
+from .conftest import CHANGED, CONFIG, ORIGIN, PROMPT
 
 PLAIN = Trace(ORIGIN, PROMPT, len(PROMPT), {token: bytes([token]) for token in PROMPT})
 
@@ -230,6 +231,21 @@ def test_a_damaged_trace_is_refused_in_one_line(tensors, changes, told, trace, t
         open_trace(path)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_values_of_an_edited_run_need_only_be_finite(tmp_path):
+    huge = {"embed": np.full((len(PROMPT), 8), 3e38, np.float32)}
+    for edits, fine in (([CHANGED], True), ([], False)):
+        save(replace(PLAIN, values=huge, edits=edits), tmp_path / "a.trace")
+        opened = open_trace(tmp_path / "a.trace")
+        with nullcontext() if fine else pytest.raises(FormatError, match="values/embed"):
+            opened.value("embed")
+
+
+def test_a_file_is_not_blamed_for_values_that_were_computed_since(tmp_path):
+    save(PLAIN, tmp_path / "a.trace")
+    computed = {"embed": np.full((len(PROMPT), 8), np.inf, np.float32)}
+    assert np.isinf(open_trace(tmp_path / "a.trace").with_values(computed).value("embed")).all()
 
 
 def test_more_layers_than_are_described_are_not_counted(trace, tmp_path):

@@ -147,6 +147,7 @@ def _made(header: _Header, arrays: Mapping[str, Array], file: str) -> Trace:
         Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
         for number, one in enumerate(header.readings)
     ]
+    values = _values(arrays, header.origin.config)
     return Trace(
         Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
         ids,
@@ -157,9 +158,10 @@ def _made(header: _Header, arrays: Mapping[str, Array], file: str) -> Trace:
         header.parameters,
         answer.unpacked(said, numbers, ids[: header.prompt_length]) if said else None,
         header.edits,
-        _values(arrays, header.origin.config),
+        values,
         readings,
-        file=file,
+        file,
+        frozenset(values),
     )
 
 
@@ -221,7 +223,8 @@ def _check_edit(config: ModelConfig, number: int, told: dict[str, Any]) -> None:
 def _check_reading(trace: Trace, number: int, reading: Reading) -> None:
     """Raises ValueError where it is not what a reading of this name and these arguments gives."""
     try:
-        form.check(expected(trace, reading.name, reading.arguments), reading.arrays)
+        forms = expected(trace, reading.name, reading.arguments)
+        form.check(forms, reading.arrays, trace.largest)
     except (*_DAMAGE, UnsupportedError) as error:
         raise ValueError(f"reading {number}, {reading.name[:80]!r}: {error}") from error
 
