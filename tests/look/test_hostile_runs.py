@@ -65,8 +65,9 @@ def test_a_page_of_hostile_tokens_is_drawn(
     view = ask(renamed(answered, dict(reversed(hostile.items()))), name)  # markup first
     assert bool(view.figures()) == (name not in ("neurons", "neighbours", "analogy"))
     if view.figures():
-        assert browser.open(view.page(), tmp_path / "page.html").errors == []
-        text = browser.page.locator("main").evaluate("e => e.textContent")
+        opened = browser.open(view.page(), tmp_path / "page.html")
+        assert opened.errors == []
+        text = opened.page.locator("main").evaluate("e => e.textContent")
         assert any(word in text for word in hostile.values())
 
 
