@@ -93,6 +93,17 @@ def test_what_is_a_command_is_text_in_quotes_behind_a_space_or_after_pick(
     assert picked["text"] == f"{text} {text}{text}"
 
 
+@pytest.mark.parametrize("text", [" 3", " ", "  "])
+def test_what_begins_with_a_space_is_text_and_no_number_nor_enter(run: Run, text: str) -> None:
+    *_, last = states(run, text)
+    assert last["text"] == text
+
+
+def test_a_space_behind_a_number_means_nothing(run: Run) -> None:
+    start, second = states(run, "2 ")
+    assert second["ids"] == [start["candidates"][1]["id"]]
+
+
 @pytest.mark.parametrize("text", ["river", "banks", "texts", "the next", "stop", "a 3", "-"])
 def test_a_word_that_resembles_no_command_is_text_as_it_stands(run: Run, text: str) -> None:
     *_, last = states(run, text)

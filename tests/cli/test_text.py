@@ -153,6 +153,14 @@ def test_standard_input_that_is_not_utf8_is_refused_with_its_place(command: str,
     assert ran.err == "pellucid: standard input is not UTF-8: byte 3: invalid continuation byte\n"
 
 
+@pytest.mark.parametrize("command", ["next", "generate", "chat"])
+def test_standard_input_is_not_read_for_two_things(command: str, run: Run) -> None:
+    flag = [] if command == "chat" else ["--chat"]
+    ran = run(command, "-", *flag, "--system", "-", stdin=b"Be brief.")
+    assert (ran.code, ran.out) == (2, "")
+    assert "cannot both be -: standard input is one" in ran.err
+
+
 def test_standard_input_has_a_largest_size(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pellucid.cli.options.LARGEST_INPUT_BYTES", 1 << 20)
     ran = run("tokens", "-", stdin=b"x" * ((1 << 20) + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,25 @@ def test_what_a_wide_tree_leaves_out_is_told_and_can_be_seen(
     first.click()
     drawn = {node["node"] for node in page.state()["drawn"]}
     assert {n for n, node in enumerate(view.nodes) if node.parent == 0} <= drawn
+
+
+def test_a_tree_shows_the_models_own_probabilities_beside_those_after_filters(
+    browser: Browser, tmp_path: Path
+) -> None:
+    quarter, half = math.log(0.25), math.log(0.5)
+    nodes = [
+        Considered(None, None, 0.0),
+        Considered(0, 1, quarter, processed_logprob=half, fate="said"),
+        Considered(0, 2, quarter, fate="removed", removed_by="top_k"),
+    ]
+    view = TreeView(nodes, lambda token: b" token%d" % token, prompt=b"start")
+    page = browser.open(view.page(), tmp_path / "page.html")
+    told = page.page.locator(".told").all_text_contents()
+    assert told[1:] == ["25.0 % → 50.0 %", "25.0 %"]
+    assert "the model's own probability → after filters" in page.page.locator("main").inner_text()
+    for place, numbers in ((1, "model's own 25.0 %, after filters 50.0 %"), (2, "own 25.0 %, rem")):
+        page.page.locator(f"[data-node='{place}']").click()
+        assert numbers in page.page.locator("[role=status]").inner_text()
 
 
 def test_the_lines_of_a_ledger_are_its_probabilities(

@@ -20,6 +20,7 @@ from pellucid.errors import FormatError, ParameterError, PellucidError
 from pellucid.lm import LM, load
 from pellucid.look.looking import Look, open_trace, views
 from pellucid.look.view import View, plain
+from pellucid.model.changes import scale
 from pellucid.trace.file import KEY
 
 from ..trace import induction
@@ -35,6 +36,7 @@ ASKED: dict[str, list[dict[str, Any]]] = {
 ANSWERS: dict[str, dict[str, Any]] = {
     "drawn": {"temperature": 0.9, "seed": 3, "max_new_tokens": 4},
     "searched": {"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 4},
+    "edited": {"max_new_tokens": 4},
 }
 RUNS = 100  # damaged files of each answer; ten thousand were tried when this was written
 
@@ -53,13 +55,19 @@ def saved(lm: LM, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 
     @cache
     def made(answer: str) -> Path:
-        look = lm.look(induction.TEXT, **ANSWERS[answer])
+        model = changed(lm) if answer == "edited" else lm
+        look = model.look(induction.TEXT, **ANSWERS[answer])
         for _ in shown(look):
             pass
         look.save(path := tmp_path_factory.mktemp("traces") / "sound.trace")
         return path
 
     return made
+
+
+def changed(lm: LM) -> LM:
+    """The model under a change that is data, and one by a function."""
+    return lm.edit("layers.1.heads.0", scale(0.5)).edit("embed", lambda rows, positions: rows)
 
 
 @pytest.fixture
@@ -204,6 +212,19 @@ def test_every_array_of_every_reading_is_checked(
         place = rf"damaged\.trace: pellucid\.trace: reading {number}, '\w+': "
         with pytest.raises(FormatError, match=place):
             open_trace(tmp_path / "damaged.trace")
+
+
+def test_a_map_of_other_tokens_than_the_text_is_refused(
+    sound: Callable[[str], Damaged], tmp_path: Path
+) -> None:
+    header, tensors = sound("drawn")
+    number = [reading["name"] for reading in header["readings"]].index("map")
+    one = {"ids": [7], "neighbour_ids": [7], "owners": [4]}
+    tensors |= {f"readings/{number}/{name}": np.array(value) for name, value in one.items()}
+    points = np.zeros((1, 2), np.float32)
+    tensors |= {f"readings/{number}/{name}": points for name in ("xy", "neighbour_xy")}
+    with pytest.raises(FormatError, match=r"'map': ids is int64 \[1\], not int64"):
+        open_trace(write((header, tensors), tmp_path / "damaged.trace"))
 
 
 def test_values_that_are_no_numbers_are_refused_when_they_are_looked_at(

@@ -154,6 +154,15 @@ def test_a_token_that_only_another_answers_ledger_has_is_there_too() -> None:
     ]  # fmt: skip
 
 
+def test_a_token_that_another_answers_filters_removed_has_the_probability_it_was_said_with() -> (
+    None
+):
+    removed, said = chosen(top_k=1), chosen(token=2)
+    node = considered(answer(removed, alternatives=(answer(said),)))[2]
+    assert (node.token, node.fate, node.removed_by) == (2, "said", None)
+    assert node.processed_logprob == pytest.approx(math.log(0.2))
+
+
 def test_every_candidate_of_a_node_is_there_once() -> None:
     nodes = considered(answer(*[chosen(uniform=0.5, top_k=2)] * 3))
     places = [(node.parent, node.token) for node in nodes]

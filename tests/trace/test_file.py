@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from pellucid.errors import FormatError, ParameterError, UnsupportedError
 from pellucid.trace.file import KEY, is_trace, open_trace, save
 from pellucid.trace.trace import Reading, Trace
 
-from .conftest import CONFIG, ORIGIN, PROMPT
+from .conftest import CHANGED, CONFIG, ORIGIN, PROMPT
 
 PLAIN = Trace(ORIGIN, PROMPT, len(PROMPT), {token: bytes([token]) for token in PROMPT})
 
@@ -164,11 +165,12 @@ def rewritten(tmp_path, tensors=None, **changes):
     return path
 
 
-def test_a_later_version_is_told_so(trace, tmp_path):
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_version_is_told_so(version, trace, tmp_path):
     save(trace, tmp_path / "a.trace")
-    path = rewritten(tmp_path, version=2, new_field=1)
+    path = rewritten(tmp_path, version=version, new_field=1)
     assert is_trace(path)
-    with pytest.raises(UnsupportedError, match="version 2; this Pellucid reads version 1"):
+    with pytest.raises(UnsupportedError, match=f"version {version}; this Pellucid reads version 2"):
         open_trace(path)
 
 
@@ -180,6 +182,11 @@ def test_a_later_version_is_told_so(trace, tmp_path):
         ({}, {"prompt_length": "7"}, "Expected `int`"),
         ({}, {"origin": {}}, "missing required field"),
         ({}, {"edits": [{"site": "embed", "change": {"name": "run"}}]}, "is no change"),
+        ({}, {"edits": [{"change": "f"}]}, "edit 0 has no site"),
+        ({}, {"edits": [{"site": 7, "change": "f"}]}, "edit 0"),
+        ({}, {"edits": [{"site": "x", "change": "f"}]}, "edit 0: 'x' is no site"),
+        ({}, {"edits": [{"site": "x", "change": {"name": "zero"}}]}, "edit 0: 'x' is no site"),
+        ({}, {"edits": [{"site": "embed", "change": "f", "positions": "x"}]}, "edit 0"),
         ({}, {"edits": [7]}, "edit"),
         ({}, {"edits": "x" * 9}, "Expected `array`"),
         ({"ids": None}, {}, "ids is missing"),
@@ -208,7 +215,11 @@ def test_a_later_version_is_told_so(trace, tmp_path):
         ({}, {"parameters": {"prompt": 1}}, "no such parameter"),
         ({}, {"readings": [{"name": "os", "arguments": {}}]}, "must be one of next"),
         ({}, {"readings": [{"name": "next", "arguments": {"top": 10**9}}]}, "top"),
-        ({}, {"readings": [{"name": "next", "arguments": {"tops": 1}}]}, "tops"),
+        (
+            {},
+            {"readings": [{"name": "next", "arguments": {"tops": 1}}]},
+            "takes no argument 'tops'",
+        ),
         ({"values/layers.00.resid_pre": np.zeros((13, 8), np.float32)}, {}, "is no site"),
     ],
     ids=str,
@@ -220,6 +231,21 @@ def test_a_damaged_trace_is_refused_in_one_line(tensors, changes, told, trace, t
         open_trace(path)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_values_of_an_edited_run_need_only_be_finite(tmp_path):
+    huge = {"embed": np.full((len(PROMPT), 8), 3e38, np.float32)}
+    for edits, fine in (([CHANGED], True), ([], False)):
+        save(replace(PLAIN, values=huge, edits=edits), tmp_path / "a.trace")
+        opened = open_trace(tmp_path / "a.trace")
+        with nullcontext() if fine else pytest.raises(FormatError, match="values/embed"):
+            opened.value("embed")
+
+
+def test_a_file_is_not_blamed_for_values_that_were_computed_since(tmp_path):
+    save(PLAIN, tmp_path / "a.trace")
+    computed = {"embed": np.full((len(PROMPT), 8), np.inf, np.float32)}
+    assert np.isinf(open_trace(tmp_path / "a.trace").with_values(computed).value("embed")).all()
 
 
 def test_more_layers_than_are_described_are_not_counted(trace, tmp_path):
@@ -256,18 +282,18 @@ def test_a_tree_without_a_root_or_of_unknown_fates_is_refused(answered, tmp_path
     generation = answered(max_new_tokens=3, num_beams=2)
     words = dict.fromkeys(range(256), b"x")
     run = Trace(ORIGIN, PROMPT + generation.ids, len(PROMPT), words, generation=generation)
-    for name, value in (("parents", -1), ("parents", 99), ("fates", -1)):
+    for name, value in (("parents", -1), ("parents", 99), ("fates", -1), ("logprobs", 1.0)):
         save(run, tmp_path / "a.trace")
         size = len(generation.tree.nodes)
         path = rewritten(tmp_path, {f"generation/tree.{name}": np.full(size, value)})
-        with pytest.raises(FormatError, match=r"root|parent|fate"):
+        with pytest.raises(FormatError, match=r"root|parent|fate|certain"):
             open_trace(path)
 
 
 def test_json_that_never_ends_its_brackets_is_refused(tmp_path):
     save(PLAIN, tmp_path / "a.trace")
     data = load_file(tmp_path / "a.trace")
-    deep = '{"version": 1, "messages": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    deep = '{"version": 2, "messages": ' + "[" * 100_000 + "]" * 100_000 + "}"
     save_file(data, tmp_path / "a.trace", {KEY: deep})
     with pytest.raises(FormatError, match="recursion"):
         open_trace(tmp_path / "a.trace")

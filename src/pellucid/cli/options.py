@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LARGEST_INPUT_BYTES = 64 << 20
+_READ_BY = "pellucid.read_by"  # of a context: the parameter that has taken standard input
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 model_option = click.option(
@@ -101,19 +102,26 @@ def ready(lm: LM) -> LM:
     return lm
 
 
-def text_given(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def text_given(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """The text that was typed, or for - all of standard input, less one line end at its end."""
     if value is None:
         return None
     if value == "-":
+        name = _name(param)
+        if (other := ctx.meta.setdefault(_READ_BY, name)) != name:
+            raise click.UsageError(f"{name} and {other} cannot both be -: standard input is one")
         data = sys.stdin.buffer.read(LARGEST_INPUT_BYTES + 1)
         return decoded(data).removesuffix("\n").removesuffix("\r")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        name = param.opts[0] if isinstance(param, click.Option) else param.opts[0].upper()
-        raise TextError(f"{name} is not UTF-8 from character {error.start} on") from None
+        raise TextError(f"{_name(param)} is not UTF-8 from character {error.start} on") from None
     return value
+
+
+def _name(param: click.Parameter) -> str:
+    """A parameter as a person writes it."""
+    return param.opts[0] if isinstance(param, click.Option) else param.opts[0].upper()
 
 
 system_option = click.option(

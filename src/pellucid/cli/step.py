@@ -114,7 +114,7 @@ class Session:
         name, _, rest = line.partition(" ")
         name = name.removeprefix("/")  # as in `pellucid chat`
         name = _ALIASES.get(name, name)
-        if not line.strip():
+        if not line:
             self._run("")
         elif plain := self._plain.get(name):
             if rest.strip():
@@ -133,7 +133,7 @@ class Session:
 
     def _named(self, line: str) -> int | str:
         """A token by its number in the table, its id, its text in quotes, or its text."""
-        if line.strip().isdecimal() and not self.walk.finish_reason:
+        if line.rstrip().isdecimal() and not self.walk.finish_reason:
             options = self.walk.candidates()
             number = _number("token", line)
             if not 1 <= number <= len(options):

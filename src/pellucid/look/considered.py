@@ -65,7 +65,8 @@ def _of_ledgers(answers: Sequence[Generation]) -> list[Considered]:
                     places[here, one.token] = len(nodes)
                     nodes.append(one)
             here = places[here, token.id]
-            nodes[here] = replace(nodes[here], fate=SAID, removed_by=None)
+            after = token.processed_logprob  # another answer's filters may have removed it
+            nodes[here] = replace(nodes[here], processed_logprob=after, fate=SAID, removed_by=None)
     return nodes
 
 

@@ -29,9 +29,11 @@ class MapView(View):
     def __init__(self, trace: Trace, arguments: Mapping[str, Any]) -> None:
         told = found.arrays(trace, "map", arguments)
         self._trace = trace
-        self.ids: list[int] = told["ids"].tolist()
-        self.owners: list[int] = told["owners"].tolist()  # places in `ids`, -1 for the text's own
-        self.xy = told["xy"]  # [n, 2]
+        own: list[int] = told["ids"].tolist()
+        self.ids: list[int] = own + told["neighbour_ids"].tolist()
+        # places in `ids`, -1 for the text's own
+        self.owners: list[int] = [-1] * len(own) + told["owners"].tolist()
+        self.xy = np.concatenate([told["xy"], told["neighbour_xy"]])  # [n, 2]
         self.explained = told["explained"]  # [2]
 
     @property

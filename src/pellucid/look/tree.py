@@ -119,6 +119,7 @@ class TreeView(View):
             "children": self._children,
             "heirs": [self._is_heir(number) for number in range(len(self.nodes))],
             "logprobs": [finite(node.logprob) for node in self.nodes],
+            "processed": self._processed(),
             "scores": [finite(node.score) for node in self.nodes],
             "fates": [node.fate for node in self.nodes],
             "removers": [node.removed_by for node in self.nodes],
@@ -216,6 +217,12 @@ class TreeView(View):
         if any(node.processed_logprob not in (None, node.logprob) for node in self.nodes):
             return "model's own", "after filters"
         return ("probability",)
+
+    def _processed(self) -> list[float | None] | None:
+        """The log-probabilities after all filters, where the columns tell of them."""
+        if "after filters" not in self._columns:
+            return None
+        return [finite(node.processed_logprob) for node in self.nodes]
 
     def _piece(self, number: int) -> bytes:
         token = self.nodes[number].token

@@ -24,7 +24,6 @@ Arrays = dict[str, Array]
 
 _FATES: tuple[Fate | None, ...] = (None, *get_args(Fate))
 _NONE = math.nan
-_LARGEST_LOG = 700  # exp of more is infinite; a bias can raise a beam's tokens above certainty
 _DRAFT = [field.name for field in fields(Draft)]
 
 
@@ -244,8 +243,8 @@ def _read_tree(columns: Mapping[str, Array]) -> Tree:
     nodes = [Node(p, t, logprob, score, _fate(f)) for p, t, logprob, score, f in rows]
     if not nodes or nodes[0].parent != -1:
         raise ValueError("the tree has no root")
-    if not all(node.logprob < _LARGEST_LOG for node in nodes):
-        raise ValueError("a node of the tree is likelier than there are numbers")
+    if not all(node.logprob <= CERTAIN for node in nodes):
+        raise ValueError("a node of the tree is more than certain")
     if any(not 0 <= node.parent < place for place, node in enumerate(nodes) if place):
         raise ValueError("a node of the tree comes before its parent")
     return Tree(nodes)

@@ -28,7 +28,7 @@ from pellucid.trace.trace import Array, Reading, Trace
 from pellucid.weights.safetensors import read_annotated, write_annotated
 from pellucid.weights.tensor import Tensor
 
-VERSION = 1
+VERSION = 2
 KEY = "pellucid.trace"
 _MOST_TEXT = 6 << 20  # of a header of 8 MiB, which `weights/safetensors.py` reads
 _DAMAGE = (
@@ -117,7 +117,7 @@ def is_trace(path: Path) -> bool:
 def open_trace(path: Path) -> Trace:
     """The trace in a file; values stay in the memory map until they are looked at.
 
-    Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of a later
+    Raises FormatError for a file that is none, or damaged, and UnsupportedError for one of another
     version.
     """
     try:
@@ -129,35 +129,40 @@ def open_trace(path: Path) -> Trace:
     with _read(path):
         header = _header(path, metadata[KEY])
         arrays = {name: _array(tensor) for name, tensor in tensors.items()}
-        ids = tuple(whole(arrays, "ids").tolist())
-        if not 0 < header.prompt_length <= len(ids):
-            raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
-        said = header.generation
-        prompt, numbers = ids[: header.prompt_length], within(arrays, "generation/")
-        generation = answer.unpacked(said, numbers, prompt) if said else None
-        readings = [
-            Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
-            for number, one in enumerate(header.readings)
-        ]
         _check_config(header.origin.config)
-        trace = Trace(
-            Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
-            ids,
-            header.prompt_length,
-            _read_words(arrays),
-            header.messages,
-            header.template,
-            header.parameters,
-            generation,
-            header.edits,
-            _values(arrays, header.origin.config),
-            readings,
-            file=str(path),
-        )
+        trace = _made(header, arrays, str(path))
         _check(trace)
         if header.text != trace.text:
             raise ValueError("its text is not that of its tokens")
         return trace
+
+
+def _made(header: _Header, arrays: Mapping[str, Array], file: str) -> Trace:
+    """What the header and the arrays say, of which each has its kind, and is not checked else."""
+    ids = tuple(whole(arrays, "ids").tolist())
+    if not 0 < header.prompt_length <= len(ids):
+        raise ValueError(f"a prompt of {header.prompt_length} of {len(ids)} tokens")
+    said, numbers = header.generation, within(arrays, "generation/")
+    readings = [
+        Reading(one.name, one.arguments, within(arrays, f"readings/{number}/"))
+        for number, one in enumerate(header.readings)
+    ]
+    values = _values(arrays, header.origin.config)
+    return Trace(
+        Origin(**{name: getattr(header.origin, name) for name in _Origin.__struct_fields__}),
+        ids,
+        header.prompt_length,
+        _read_words(arrays),
+        header.messages,
+        header.template,
+        header.parameters,
+        answer.unpacked(said, numbers, ids[: header.prompt_length]) if said else None,
+        header.edits,
+        values,
+        readings,
+        file,
+        frozenset(values),
+    )
 
 
 def _header(path: Path, text: str) -> _Header:
@@ -189,9 +194,8 @@ def _check(trace: Trace) -> None:
     """What no trace is without. Raises ValueError or ParameterError."""
     config, said = trace.config, trace.generation
     parameters(**trace.parameters)
-    for edit in trace.edits:
-        if not isinstance(edit["change"], str):  # or the name of a function
-            Edit.from_dict(edit)
+    for number, told in enumerate(trace.edits):
+        _check_edit(config, number, told)
     if len(trace.ids) > config.context_length:
         raise ValueError(f"{len(trace.ids)} tokens, and a context of {config.context_length}")
     if trace.ids[trace.prompt_length :] != (said.ids if said else ()):
@@ -203,10 +207,24 @@ def _check(trace: Trace) -> None:
         _check_reading(trace, number, reading)
 
 
+def _check_edit(config: ModelConfig, number: int, told: dict[str, Any]) -> None:
+    """Raises ValueError where it can be no edit of this model; of a function's only what it does is
+    unknown.
+    """
+    if not isinstance(told.get("site"), str):
+        raise ValueError(f"edit {number} has no site")
+    by_function = isinstance(told.get("change"), str)
+    try:
+        Edit.from_dict({**told, "change": {"name": "zero"}} if by_function else told).check(config)
+    except ParameterError as error:
+        raise ValueError(f"edit {number}: {error.reason}") from error
+
+
 def _check_reading(trace: Trace, number: int, reading: Reading) -> None:
     """Raises ValueError where it is not what a reading of this name and these arguments gives."""
     try:
-        form.check(expected(trace, reading.name, reading.arguments), reading.arrays)
+        forms = expected(trace, reading.name, reading.arguments)
+        form.check(forms, reading.arrays, trace.largest)
     except (*_DAMAGE, UnsupportedError) as error:
         raise ValueError(f"reading {number}, {reading.name[:80]!r}: {error}") from error
 

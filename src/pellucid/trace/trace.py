@@ -18,6 +18,7 @@ from pellucid.weights.tensor import Floats
 Array = npt.NDArray[Any]
 
 LARGEST = 1e12  # of all that a model computes; sums of it, and products of two, are float32 still
+_FINITE = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Trace:
     made under, as data, or as a string where it was a Python function. `values` are what was
     watched, by site: `[rows, ...]` float32, a row for each of `ids`. `readings` were computed of
     these. `words` gives the bytes of every token that occurs anywhere in here. `file` is where it
-    was read from.
+    was read from, and `stored` are the sites whose values come from there.
     """
 
     origin: Origin
@@ -63,6 +64,7 @@ class Trace:
     values: Mapping[str, Floats] = field(default_factory=dict)
     readings: Sequence[Reading] = ()
     file: str = ""
+    stored: frozenset[str] = frozenset()
 
     @classmethod
     def of_run(
@@ -93,6 +95,11 @@ class Trace:
         return self.origin.config
 
     @property
+    def largest(self) -> float:
+        """Of the numbers that were computed; an edit may have put any in their place."""
+        return _FINITE if self.edits else LARGEST
+
+    @property
     def pieces(self) -> tuple[bytes, ...]:
         """The bytes of each token."""
         return tuple(self.words[token] for token in self.ids)
@@ -113,8 +120,8 @@ class Trace:
         if site not in self.values:
             raise ParameterError("site", f"{site!r:.80} is not kept in this trace; {_has(self)}")
         value = self.values[site]
-        if self.file and not _are_numbers(site, value):
-            reason = f"holds what is no number, or none from -{LARGEST:g} to {LARGEST:g}"
+        if site in self.stored and not _are_numbers(site, value, self.largest):
+            reason = f"holds what is no number, or none from -{self.largest:g} to {self.largest:g}"
             raise FormatError(self.file, f"values/{site}", reason)
         return value
 
@@ -124,7 +131,8 @@ class Trace:
 
     def with_values(self, values: Mapping[str, Floats]) -> Trace:
         """This, with more that was seen."""
-        return replace(self, values={**self.values, **values})
+        stored = self.stored - values.keys()
+        return replace(self, values={**self.values, **values}, stored=stored)
 
     def with_reading(self, reading: Reading, words: Mapping[int, bytes]) -> Trace:
         """This, with more that was read, and the bytes of the tokens that it names."""
@@ -154,9 +162,9 @@ def occurring(generation: Generation) -> set[int]:
     return found | {node.token for node in tree.nodes[1:]} if tree else found
 
 
-def _are_numbers(site: str, value: Floats) -> bool:
+def _are_numbers(site: str, value: Floats, largest: float) -> bool:
     """Whether they are what a model computes: finite, but for scores of what may not be seen."""
-    fine = np.abs(value) <= LARGEST
+    fine = np.abs(value) <= largest
     hidden = np.isneginf(value) if site.endswith("attn.scores") else False
     return bool((fine | hidden).all())
 

@@ -64,6 +64,13 @@ def test_a_step_that_a_grid_would_miss_is_found(most: int) -> None:
     assert found.gradients <= most
 
 
+def test_a_jump_is_halved_until_floats_end_and_no_further() -> None:
+    jump = Known(lambda x: (x.mean((1, 2)) > 0.7071).astype(np.float32), np.zeros_like)
+    found = integrate(jump, np.zeros((2, 1), np.float32), np.ones((2, 1), np.float32), 4096)
+    assert found.gap == -1, "no gradient has what it jumps by"
+    assert found.gradients < 200
+
+
 def test_no_more_gradients_are_taken_than_allowed() -> None:
     noise = np.random.default_rng(4)
     never = Known(lambda x: x.sum((1, 2)), lambda x: noise.normal(size=x.shape))

@@ -11,7 +11,8 @@ export interface TreeData {
   readonly parents: readonly number[];
   readonly children: readonly (readonly number[])[]; // best first
   readonly heirs: readonly boolean[];
-  readonly logprobs: readonly (number | null)[];
+  readonly logprobs: readonly (number | null)[]; // the model's own
+  readonly processed: readonly (number | null)[] | null; // after filters, null of what one removed; not told if all are the same
   readonly scores: readonly (number | null)[];
   readonly fates: readonly (string | null)[];
   readonly removers: readonly (string | null)[];
@@ -62,7 +63,8 @@ class TreeView {
       h("span", { class: "quiet" }, "click or Enter folds; arrows walk"));
     host.append(h("div", { class: "tree" }, this.drawing));
     this.say = status(host);
-    host.append(this.legend(), h("p", { class: "quiet" }, data.says));
+    const columns = data.processed ? "Below each token: the model's own probability → after filters. " : "";
+    host.append(this.legend(), h("p", { class: "quiet" }, `${columns}${data.says}`));
     this.drawing.addEventListener("click", (event) => this.clicked(event));
     this.drawing.addEventListener("keydown", (event) => this.key(event));
     this.draw();
@@ -132,7 +134,8 @@ class TreeView {
     const score = this.data.scores[node] ?? null;
     const more = this.hidden(node) ? `+${this.hidden(node)}` : "";
     if (!node) return more;
-    return [percent(this.data.logprobs[node]!), score === null ? "" : score.toFixed(2), more].filter(Boolean).join("  ");
+    const own = percent(this.data.logprobs[node]!), after = this.data.processed?.[node] ?? null;
+    return [after === null ? own : `${own} → ${percent(after)}`, score === null ? "" : score.toFixed(2), more].filter(Boolean).join("  ");
   }
 
   private line(from: Placed, to: Placed): SVGElement {
@@ -168,7 +171,13 @@ class TreeView {
     if (!node) return `after ${this.data.labels[0] || "the start"}`;
     const score = this.data.scores[node] ?? null;
     const rest = this.hidden(node) ? `, ${this.hidden(node)} branches folded` : "";
-    return `${this.data.labels[node]}, ${percent(this.data.logprobs[node]!)}${score === null ? "" : `, score ${score.toFixed(3)}`}, ${this.became(node)}${rest}`;
+    return `${this.data.labels[node]}, ${this.probability(node)}${score === null ? "" : `, score ${score.toFixed(3)}`}, ${this.became(node)}${rest}`;
+  }
+
+  private probability(node: number): string {
+    const own = percent(this.data.logprobs[node]!), after = this.data.processed?.[node] ?? null;
+    if (!this.data.processed) return own;
+    return `model's own ${own}${after === null ? "" : `, after filters ${percent(after)}`}`;
   }
 
   private tell(): void {

@@ -52,7 +52,9 @@ def follow(setting: Setting, grammar: Grammar) -> Progress:
     guide, choice = setting.vocabulary.guide, setting.parameters.choice
     most = setting.parameters.max_new_tokens or 0
     if choice and all(guide.fewest(text, most) is None for text in choice):
-        raise ParameterError("choice", f"no text can be spelled with max_new_tokens={most}")
+        raise ParameterError(
+            "choice", f"no text can be spelled in the {most} tokens that may follow"
+        )
     return grammars.begin(grammar, guide, setting.stop_ids.tolist())
 
 

@@ -12,6 +12,7 @@ from pellucid.choose.ledger import Probs
 from pellucid.choose.strategies.picker import Picker
 from pellucid.choose.strategies.steps import Say, Score, Steps
 from pellucid.choose.task import Scored, Task
+from pellucid.choose.tree import log
 from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
@@ -117,8 +118,8 @@ class _Search:
         """A node of the tree for each candidate, with what the model itself gives it; the search
         goes on from the best.
         """
-        tree, logprobs = self.task.tree, np.log(probs)
-        tried = zip(tokens.tolist(), logprobs.tolist(), scores.tolist(), strict=True)
+        tree, logprobs = self.task.tree, map(log, probs.tolist())
+        tried = zip(tokens.tolist(), logprobs, scores.tolist(), strict=True)
         nodes = [tree.grow(self.node, *candidate, "pruned") for candidate in tried]
         self.node = nodes[best]
         tree.end(self.node, "said")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from pellucid.backends import backend
@@ -89,7 +90,12 @@ def expected(trace: Trace, name: str, arguments: Mapping[str, Any]) -> dict[str,
     """What the arrays of a reading of this trace are. Raises ParameterError for arguments that it
     cannot have.
     """
-    forms: dict[str, Form] = _module(name).forms(trace.config, trace.ids, **arguments)
+    make = _module(name).forms
+    known = [*signature(make).parameters][2:]  # behind config and ids
+    for argument in arguments:
+        if argument not in known:
+            raise ParameterError(name, f"takes no argument {argument!r:.40}")
+    forms: dict[str, Form] = make(trace.config, trace.ids, **arguments)
     return forms
 
 

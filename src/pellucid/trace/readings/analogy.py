@@ -12,7 +12,8 @@ from pellucid.model.embeddings import units
 from pellucid.model.matrices import Matrices
 from pellucid.trace.form import Form, counts, exactly
 from pellucid.trace.readings import Subject
-from pellucid.trace.readings.neighbours import checked, cosines
+from pellucid.trace.readings.distribution import check_top
+from pellucid.trace.readings.neighbours import cosines
 from pellucid.trace.trace import Array, Trace
 
 
@@ -22,7 +23,7 @@ def forms(
     """As `read` says. Raises ParameterError."""
     for name, token in (("a", a), ("b", b), ("c", c)):
         Integer(0, config.vocab_size - 1).check(name, token)
-    checked(top, config, besides=3)
+    check_top(top, config, besides=3)
     return {
         "given_ids": exactly([a, b, c]),
         "answer_ids": counts(top, high=config.vocab_size - 1),

@@ -15,7 +15,7 @@ from pellucid.trace.form import Form, counts, floats, logprobs
 from pellucid.trace.trace import Array
 from pellucid.weights.tensor import Floats
 
-MOST_TOP = 1000
+_MOST = 1000
 
 Ids = npt.NDArray[np.int64]
 
@@ -49,7 +49,7 @@ def summary(logits: Floats, top: int, targets: Ids) -> dict[str, Array]:
 
 def forms(config: ModelConfig, top: int, *rows: int) -> dict[str, Form]:
     """What `summary` gives of rows, of one or several stages. Raises ParameterError for `top`."""
-    checked_top(top, config)
+    check_top(top, config)
     return {
         "top_ids": counts(*rows, top, low=-1, high=config.vocab_size - 1),
         "top_logprobs": logprobs(*rows, top, missing=True),
@@ -65,6 +65,8 @@ def joined(parts: Iterable[Mapping[str, Array]], axis: int = 0) -> dict[str, Arr
     return {name: np.concatenate([part[name] for part in every], axis) for name in every[0]}
 
 
-def checked_top(top: int, config: ModelConfig) -> int:
-    """How many tokens of each distribution are kept, within bounds. Raises ParameterError."""
-    return Integer(1, min(MOST_TOP, config.vocab_size)).check("top", top)
+def check_top(top: int, config: ModelConfig, besides: int = 0) -> None:
+    """Refuse, with ParameterError, to keep more tokens of a vocabulary than there are, of which
+    `besides` are left out.
+    """
+    Integer(1, min(_MOST, config.vocab_size - besides)).check("top", top)

@@ -10,9 +10,9 @@ from pellucid.errors import ParameterError
 from pellucid.model.config import ModelConfig
 from pellucid.model.embeddings import units
 from pellucid.model.matrices import Matrices
-from pellucid.trace.form import Form, counts, floats
+from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
-from pellucid.trace.readings.neighbours import checked
+from pellucid.trace.readings.distribution import check_top
 from pellucid.trace.trace import Array, Trace
 from pellucid.weights.tensor import Floats
 
@@ -21,39 +21,43 @@ _MOST = 2000  # points: more cannot be told apart, and an exact decomposition ta
 
 def forms(config: ModelConfig, ids: Sequence[int], top: int = 5) -> dict[str, Form]:
     """As `read` says. Raises ParameterError where there would be too many points."""
-    checked(top, config)
-    own = len({*ids})
-    if own * (top + 1) > _MOST:
-        reason = f"{own} different tokens with {top} neighbours each are over {_MOST:,} points"
+    check_top(top, config, besides=1)
+    own = [*dict.fromkeys(ids)]
+    if len(own) * (top + 1) > _MOST:
+        reason = f"{len(own)} different tokens with {top} neighbours each are over {_MOST:,} points"
         raise ParameterError("top", f"{reason}; give fewer, or a shorter text")
     return {
-        "ids": counts("points", high=config.vocab_size - 1),
-        "owners": counts("points", low=-1, high=own - 1),
-        "xy": floats("points", 2),
+        "ids": exactly(own),
+        "xy": floats(len(own), 2),
+        "neighbour_ids": counts("neighbours", high=config.vocab_size - 1),
+        "neighbour_xy": floats("neighbours", 2),
+        "owners": counts("neighbours", high=len(own) - 1),
         "explained": floats(2, low=0, high=1.001),
     }
 
 
 def read(subject: Subject, trace: Trace, top: int = 5) -> dict[str, Array]:
-    """`ids` `[n]`: the distinct tokens of the text, then their `top` nearest neighbours that are
-    not of it; `owners` `[n]` the place in `ids` of the token that a neighbour is nearest to, -1 for
-    those of the text; `xy` `[n, 2]` where each lies on the plane, and `explained` `[2]` the share
-    of all squared distances from their centre that each axis shows.
+    """`ids` `[n]`: the distinct tokens of the text, and `xy` `[n, 2]` where each lies on the plane;
+    `neighbour_ids` `[m]`, their `top` nearest neighbours that are not of it, `neighbour_xy`
+    `[m, 2]`, and `owners` `[m]`, the place in `ids` of the token that each is nearest to;
+    `explained` `[2]` the share of all squared distances from their centre that each axis shows.
 
     Principal components of the unit vectors, by exact singular value decomposition.
     """
     own = [*dict.fromkeys(trace.ids)]
     near = Matrices(subject.checkpoint, subject.config).embedding()
     found, cosines = near.nearest(near.rows(own), top, [[token] for token in own])
-    owner: dict[int, int] = dict.fromkeys(own, -1)
+    owner: dict[int, int] = {}  # of a neighbour
     for place in np.argsort(-cosines, axis=None, kind="stable").tolist():  # the nearest own it
-        owner.setdefault(int(found.flat[place]), place // top)
-    ids = [*owner]
-    xy, explained = principal(units(near.rows(ids)))
+        if (token := int(found.flat[place])) not in own:
+            owner.setdefault(token, place // top)
+    xy, explained = principal(units(near.rows([*own, *owner])))
     return {
-        "ids": np.array(ids, np.int64),
+        "ids": np.array(own, np.int64),
+        "xy": xy[: len(own)],
+        "neighbour_ids": np.array([*owner], np.int64),
+        "neighbour_xy": xy[len(own) :],
         "owners": np.array([*owner.values()], np.int64),
-        "xy": xy,
         "explained": explained,
     }
 

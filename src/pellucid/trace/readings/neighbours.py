@@ -6,19 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pellucid.choose.parameters.values import Integer
 from pellucid.model.config import ModelConfig
 from pellucid.model.matrices import Matrices
 from pellucid.trace.form import Form, counts, exactly, floats
 from pellucid.trace.readings import Subject
+from pellucid.trace.readings.distribution import check_top
 from pellucid.trace.trace import Array, Trace
-
-_MOST = 1000  # neighbours of a token
 
 
 def forms(config: ModelConfig, ids: Sequence[int], top: int = 10) -> dict[str, Form]:
     """As `read` says. Raises ParameterError."""
-    checked(top, config)
+    check_top(top, config, besides=1)
     own = [*dict.fromkeys(ids)]
     return {
         "ids": exactly(own),
@@ -41,8 +39,3 @@ def read(subject: Subject, trace: Trace, top: int = 10) -> dict[str, Array]:
     near = Matrices(subject.checkpoint, subject.config).embedding()
     neighbours, found = near.nearest(near.rows(ids), top, [[token] for token in ids])
     return {"ids": np.array(ids, np.int64), "neighbour_ids": neighbours, "cosines": found}
-
-
-def checked(top: int, config: ModelConfig, besides: int = 1) -> int:
-    """A number of neighbours that there are, `besides` tokens left out. Raises ParameterError."""
-    return Integer(1, min(_MOST, config.vocab_size - besides)).check("top", top)

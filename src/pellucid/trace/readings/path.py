@@ -27,6 +27,7 @@ TOLERANCE = 0.005  # of the whole rise: that the pieces may miss together
 FEWEST = 5  # gradients: those of one piece
 _PIECES_AT_FIRST = 4  # or fewer; a power of two, so that places are the same from either side
 _HALVED_AT_ONCE = 4
+_NARROWEST = 2.0**-20  # of the line: the places of its halves are 2 of float32's steps apart
 _WEIGHTS = np.array([7, 32, 12, 32, 7]) / 90  # Boole's, of places that are evenly apart
 
 
@@ -63,13 +64,19 @@ class _Piece:
     rows: Doubles
 
     @property
-    def gap(self) -> float:
+    def missed(self) -> float:
+        """What halves may find: by how much the rows miss the rise, if there is room for halves."""
+        if self.high - self.low <= _NARROWEST:
+            return 0.0
         return abs(float(self.rows.sum()) - self.rise)
 
 
 def integrate(score: Score, start: Floats, end: Floats, most: int) -> Integral:
     """Along the line between two inputs `[rows, width]`, with `most` gradients, or fewer where the
-    pieces miss no more than `TOLERANCE` of the rise.
+    pieces that can be halved miss no more than `TOLERANCE` of the rise.
+
+    A score that jumps, as behind a mixture's router, is seen no closer than `_NARROWEST`: what it
+    jumps by is no gradient's, and stays in the gap.
     """
     line = _Line(score, start, end)
     count = _PIECES_AT_FIRST
@@ -77,12 +84,11 @@ def integrate(score: Score, start: Floats, end: Floats, most: int) -> Integral:
         count //= 2
     pieces = line.pieces([*pairwise(np.linspace(0, 1, count + 1).tolist())])
     first, last = line.scores[0.0], line.scores[1.0]
-    while sum(piece.gap for piece in pieces) > TOLERANCE * abs(last - first):
-        room = (most - len(line.scores)) // 4  # of two halves, five of nine places are known
-        if not room:
+    while room := (most - len(line.scores)) // 4:  # of two halves, five of nine places are known
+        pieces.sort(key=lambda piece: piece.missed)
+        if sum(piece.missed for piece in pieces) <= TOLERANCE * abs(last - first):
             break
-        pieces.sort(key=lambda piece: piece.gap)
-        worst = pieces[-min(_HALVED_AT_ONCE, room) :]
+        worst = [piece for piece in pieces[-min(_HALVED_AT_ONCE, room) :] if piece.missed]
         halves = [half for piece in worst for half in _halves(piece)]
         pieces[-len(worst) :] = line.pieces(halves)
     rows = np.sum([piece.rows for piece in pieces], axis=0)
@@ -127,4 +133,4 @@ class _Line:
         brought = np.einsum("nrw,rw->nr", gradients.astype(np.float64), self._way)
         self._brought |= zip(places, brought, strict=True)
         if 1.0 in places:
-            self.slope = gradients[places.index(1.0)]
+            self.slope = gradients[places.index(1.0)].copy()  # a view would keep all of them
