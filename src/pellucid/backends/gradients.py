@@ -47,11 +47,11 @@ class Differentiable:
         return scores, gradients
 
     def _gradient(self, inputs: Floats) -> tuple[Floats, Floats]:
-        x = self._ops.array(inputs).requires_grad_()
-        with torch.enable_grad():  # whatever the caller has switched off
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has switched
+            x = self._ops.array(inputs).requires_grad_()
             scores = self._scored(x)
             total = scores.sum()  # each depends on its own input alone
-        (gradient,) = torch.autograd.grad(total, x)
+            (gradient,) = torch.autograd.grad(total, x)
         return self._ops.numpy(scores), self._ops.numpy(gradient)
 
     def _chunks(self, inputs: Floats) -> list[Floats]:

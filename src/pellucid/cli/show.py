@@ -36,7 +36,7 @@ def show(
     or the file of a trace. A model that is not on this machine is fetched.
     """
     arguments = asked(wanted, options)
-    if is_trace(Path(reference)):
+    if is_trace(Path(reference)) or reference.endswith(".trace"):
         if tensors:
             raise click.UsageError("--tensors has no effect on a trace")
         show_trace(Path(reference), wanted, arguments, page, as_json)

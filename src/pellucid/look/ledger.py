@@ -100,10 +100,12 @@ class LedgerView(View):
     @cached_property
     def others(self) -> tuple[float, ...]:
         """The probability of all tokens that are no row of the table, after each step."""
-        sums = (
-            math.fsum(of_step) for of_step in zip(*(c.probs for c in self.candidates), strict=True)
-        )
-        return tuple(max(0.0, 1.0 - total) for total in sums)
+        listed = [0.0] * len(self.steps)
+        for i, entry in enumerate(self.steps):
+            kept = [c.probs[i] for c in self.candidates if c.ranks[i]]
+            if len(kept) < entry.left:  # else what a sum lacks of 1 is rounding
+                listed[i] = max(0.0, 1.0 - math.fsum(kept))
+        return tuple(listed)
 
     @property
     def piece(self) -> bytes:

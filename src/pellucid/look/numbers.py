@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 def percent(share: float) -> str:
@@ -12,6 +13,16 @@ def percent(share: float) -> str:
     ('12.35 %', '< 0.01 %', '0.00 %', '100.00 %')
     """
     return "< 0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
+
+
+def rest(shares: Iterable[float]) -> float:
+    """What is left beside these shares. Below a millionth that is rounding: sums are of float32.
+
+    >>> rest([0.5, 0.25]), rest([0.5, 0.4999999])
+    (0.25, 0.0)
+    """
+    left = 1 - math.fsum(shares)
+    return left if left > 1e-6 else 0.0
 
 
 def clamped(share: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from pellucid.errors import ParameterError
 from pellucid.look import html, terminal
 from pellucid.look.ledger import TOP, LedgerView
 from pellucid.look.lexicon import Lexicon
-from pellucid.look.numbers import percent
+from pellucid.look.numbers import percent, rest
 from pellucid.look.view import View
 
 if TYPE_CHECKING:
@@ -245,9 +244,8 @@ class Walk(View):
 
     def _rest(self, options: Sequence[Option]) -> str:
         """What is said of all other tokens."""
-        own = 1 - math.fsum(option.prob for option in options)
-        told = f"All others have {percent(max(0.0, own))}"
+        told = f"All others have {percent(rest(option.prob for option in options))}"
         if self._filtered:
-            left = 1 - math.fsum(option.processed_prob for option in options)
-            told += f", after the filters {percent(max(0.0, left))}"
+            left = rest(option.processed_prob for option in options)
+            told += f", after the filters {percent(left)}"
         return f"{told}."

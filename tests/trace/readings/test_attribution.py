@@ -108,14 +108,15 @@ def test_without_torch_it_is_said_what_to_install(
         read(run, "attribution", token=TOKEN, position=POSITION)
 
 
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
 def test_gradients_are_there_where_the_caller_has_switched_them_off(
-    tiny: Callable[[str], Tiny],
+    tiny: Callable[[str], Tiny], switched_off: Callable[[], Any]
 ) -> None:
     made = tiny("llama")
     run = run_of(made.open("reference"), made.checkpoint(), made.sequences[0])
     given = {"token": TOKEN, "position": POSITION, "of": "logit", "baseline": "mean", "steps": 9}
     plain = read(run, "attribution", **given)
-    with torch.no_grad():
+    with switched_off():
         off = read(run, "attribution", **given)
     for name, numbers in plain.items():
         np.testing.assert_array_equal(off[name], numbers, name)
