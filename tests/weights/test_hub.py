@@ -92,7 +92,7 @@ def test_a_cut_download_is_finished(hub, resolve):
 def test_a_digest_that_differs_from_the_hubs_is_an_error_and_the_file_goes(hub, resolve):
     hub.add_repository("org/tiny", FILES)
     weights = f"/org/tiny/resolve/{COMMIT}/model.safetensors"
-    hub.files[weights] = WEIGHTS[:-1] + b"x"
+    hub.files[weights] = WEIGHTS[:-1] + bytes([WEIGHTS[-1] ^ 1])
     answer, _ = resolve("org/tiny")
     assert "DownloadError org/tiny: model.safetensors has SHA-256" in answer
     assert not os.path.exists(f"{snapshot('org/tiny')}/model.safetensors")
