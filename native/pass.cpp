@@ -166,8 +166,10 @@ std::size_t Plan::cut(const Extent& extent) const {
 // memory does.
 Ahead Plan::ahead(const Phases& phases, int phase, const Batch& batch, int share, int shares) const {
     constexpr std::size_t most = 128 * 1024;    // a part of a core's own cache
+    constexpr int near = 3;                     // phases; to look farther brought nothing
     if (batch.rows > kFewRows) return {};
-    for (int next = phase + 1; next < std::min<int>(phase + 4, static_cast<int>(phases.size())); next++)
+    const int end = std::min(phase + near + 1, static_cast<int>(phases.size()));
+    for (int next = phase + 1; next < end; next++)
         for (const Group& group : phases[next]) {
             const Op& op = ops_[group.ops.front()];
             if (op.kind != Kind::linear) continue;

@@ -184,7 +184,6 @@ class _Rows:
 
     def __init__(self, run: Run, caches: Sequence[Any], first: int, last: int) -> None:
         self._run = run
-        self._probe = run.probe
         self._first = first
         # In decoding these are few, and NumPy's search takes a hundredth of a small model's step.
         self._wanted_first = bisect_left(run.wanted, first)
@@ -217,11 +216,12 @@ class _Rows:
 
     def _visited(self, plan: Any, place: Place) -> Floats:
         """The rows of a site, shown to the probe."""
-        assert self._probe
+        probe = self._run.probe
+        assert probe
         wanted = sites.wanted(place.site)
         rows = np.empty((len(self._batch[2 if wanted else 0]), place.width), np.float32)
         plan.read(place.buffer, rows)
-        self._probe.visit(place.site, rows, self._wanted_first if wanted else self._first)
+        probe.visit(place.site, rows, self._wanted_first if wanted else self._first)
         return rows
 
 

@@ -31,7 +31,7 @@ def forms(
     config: ModelConfig, ids: Sequence[int], token: int, position: int, by: str = "zero"
 ) -> dict[str, Form]:
     """As `read` says. Raises ParameterError."""
-    targets = checked_targets(config, ids, token, position, None)
+    targets = checked_targets(config, ids, token, position)
     if by not in BY:
         raise ParameterError("by", f"must be one of {', '.join(BY)}, not {by!r:.40}")
     layers, heads = config.layers, config.heads

@@ -38,7 +38,7 @@ def forms(
     steps: int = 96,
 ) -> dict[str, Form]:
     """As `read` says. Raises ParameterError."""
-    targets = checked_targets(config, ids, token, position, None)
+    targets = checked_targets(config, ids, token, position)
     Integer(0, _MOST_ROWS - 1).check("position", position)
     Integer(0, position).check("hold", hold)
     Integer(FEWEST, _MOST_STEPS).check("steps", steps)

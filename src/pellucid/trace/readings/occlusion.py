@@ -41,7 +41,7 @@ def forms(
     places: Sequence[int] | None = None,
 ) -> dict[str, Form]:
     """As `read` says. Raises ParameterError."""
-    targets = checked_targets(config, ids, token, position, None)
+    targets = checked_targets(config, ids, token, position)
     if whole(by) is not None:
         Integer(0, config.vocab_size - 1).check("by", by)
     elif by not in BY:

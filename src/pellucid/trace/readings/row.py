@@ -69,7 +69,7 @@ class Row:
 
 
 def checked_targets(
-    config: ModelConfig, ids: Sequence[int], token: int, position: int, versus: int | None
+    config: ModelConfig, ids: Sequence[int], token: int, position: int, versus: int | None = None
 ) -> list[int]:
     """The tokens that are asked about after a row of a run. Raises ParameterError."""
     Integer(0, len(ids) - 1).check("position", position)
