@@ -154,7 +154,9 @@ class Probe:
         shaped = rows.reshape(len(rows), *sites.shape(name, self._config))  # shares memory
         if local == "attn.heads" and self._attended(at.segment, layer):
             self._attend(layer, shaped, at)
-        shaped[...] = self._changed(name, shaped, at)
+        changed = self._changed(name, shaped, at)
+        if changed is not shaped:
+            shaped[...] = changed
         self._keep(name, shaped, at)
         if local == "attn.q" and self._attended(at.segment, layer):
             self._queries[at.segment, layer] = shaped.copy()

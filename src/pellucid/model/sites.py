@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import filter as matching
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from pellucid.errors import ParameterError
 from pellucid.model.config import ModelConfig
@@ -123,6 +124,7 @@ AFTER = (
 _TABLE = {site.name: site for site in (*BEFORE, *IN_LAYER, *AFTER)}
 
 
+@lru_cache(8192)  # a watched step asks for each of its sites several times
 def place(name: str) -> tuple[int, str]:
     """The layer of a site, and its name there; -1 for those beside the layers.
 
