@@ -111,26 +111,26 @@ void bind_vocabulary(nb::module_& m) {
         .def(nb::init<Scores, Found&>(), "scores"_a.noconvert(), "found"_a)
         .def_prop_ro("most", [](const Surveyed& s) { return s.survey.most(); })
         .def_prop_ro("size", [](const Surveyed& s) { return s.survey.size(); })
-        .def_prop_ro("left", [](Surveyed& s) { return s.survey.left(); })
+        .def_prop_ro("left", [](const Surveyed& s) { return s.survey.left(); })
         .def("total", [](Surveyed& s) { return s.survey.total(); })
         .def("logsumexp", [](Surveyed& s) { return s.survey.logsumexp(); })
         .def("prob", [](Surveyed& s, std::size_t place) { return std::exp(s.score(place) - s.survey.logsumexp()); }, "place"_a)
         .def("sums", [](Surveyed& s) { return given(s.survey.sums()); })
-        .def("leading", [](const Surveyed& s, std::size_t k) { return given(s.survey.leading(k)); }, "k"_a)
-        .def("ranks", [](const Surveyed& s, Scores some) { return given(s.survey.ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
-        .def("rank", [](const Surveyed& s, std::size_t place) {
+        .def("leading", [](Surveyed& s, std::size_t k) { return given(s.survey.leading(k)); }, "k"_a)
+        .def("ranks", [](Surveyed& s, Scores some) { return given(s.survey.ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
+        .def("rank", [](Surveyed& s, std::size_t place) {
             const float score = s.score(place);
             return s.survey.ranks(&score, 1)[0];
         }, "place"_a)
         .def("score", &Surveyed::score, "place"_a)
-        .def("at_least", [](const Surveyed& s, float edge) { return given(s.survey.at_least(edge)); }, "edge"_a)
+        .def("at_least", [](Surveyed& s, float edge) { return given(s.survey.at_least(edge)); }, "edge"_a)
         .def("at", &Surveyed::at, "places"_a)
         .def("dense", &Surveyed::dense)
         .def("changed", &Surveyed::changed, "places"_a, "scores"_a.noconvert())
         .def("divided", &Surveyed::divided, "by"_a)
         .def("lost_of", &Surveyed::lost_of, "before"_a)
         .def("mass", &Surveyed::mass, "places"_a)
-        .def("likeliest", [](const Surveyed& s) { return s.survey.leading(1).at(0); })
+        .def("likeliest", [](Surveyed& s) { return s.survey.leading(1).at(0); })
         .def("drawn", [](Surveyed& s, double uniform) { return s.survey.drawn(uniform); }, "uniform"_a)
         .def("nucleus", [](Surveyed& s, double part) { return s.survey.nucleus(part); }, "part"_a);
     m.def("weigh", [](Scores scores, std::optional<Out> weights, const std::string& isa) {

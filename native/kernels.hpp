@@ -77,12 +77,13 @@ struct Kernels {
     // Over a vocabulary; see vocabulary.hpp. How many numbers are above minus infinity; and the largest
     // of all, or NaN if there is one.
     std::size_t (*peak)(const float* x, std::size_t n, float* highest);
-    // The sum of e^(x - most); each goes to `weights` unless that is null.
-    double (*weigh)(const float* x, std::size_t n, float most, float* weights);
+    // The sum of e^((x - most) / by); each goes to `weights` unless that is null.
+    double (*weigh)(const float* x, std::size_t n, float most, float by, float* weights);
     // Places where low <= x < high; a high of NaN is no bound. -> how many; `places` has room for n.
     std::size_t (*between)(const float* x, std::size_t n, float low, float high, std::uint32_t* places);
     // How many numbers reach a threshold, which is not minus infinity.
     std::size_t (*reach)(const float* x, std::size_t n, float threshold);
+    // By a number above 0. What is finite is not minus infinity afterwards, but the lowest number at least.
     void (*divide)(const float* a, float by, std::size_t n, float* out);
     // For each of kTails thresholds: adds the sum of the weights whose keys reach it, and how many do.
     void (*tails)(const float* keys, const float* weights, std::size_t n, const float* thresholds,

@@ -10,8 +10,8 @@ namespace pellucid {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kLowest = -std::numeric_limits<float>::max();
 constexpr float kNoBound = std::numeric_limits<float>::quiet_NaN();
+constexpr std::int64_t kNoPlace = std::numeric_limits<std::int64_t>::max();   // behind all
 
 // The least number above; NaN, which no number reaches, where there is none.
 float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoBound; }
@@ -20,15 +20,15 @@ float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoB
 
 void Found::look(std::size_t block, const float* scores, std::size_t n) {
     look_at_parts(block, scores, n);
-    sums[block] = kernels->weigh(scores, n, top(block), nullptr);    // while it is near
+    sums[block] = kernels->weigh(scores, n, top(block), 1, nullptr);    // while it is near
 }
 
 void Found::look_at_parts(std::size_t block, const float* scores, std::size_t n) {
+    alive[block] = 0;
     for (std::size_t i = 0; i < kParts; i++) {
-        const std::size_t part = block * kParts + i, start = i * kPart;
-        highest[part] = -kInfinity;
-        alive[part] = 0;
-        if (start < n) alive[part] = kernels->peak(scores + start, std::min(kPart, n - start), &highest[part]);
+        const std::size_t start = i * kPart;
+        float& most = highest[block * kParts + i] = -kInfinity;
+        if (start < n) alive[block] += kernels->peak(scores + start, std::min(kPart, n - start), &most);
     }
 }
 
@@ -47,23 +47,24 @@ Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Sur
 
 Survey::Survey(const float* scores, std::size_t n, Found found) : n_(n), found_(std::move(found)) {
     blocks_.reserve(Found::blocks(n));
-    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start, 1});
+    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start});
     conclude();
 }
 
 Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) {
-    if (!counted_) weigh();
     Survey made = *this;
-    std::vector<std::size_t> touched(count);
-    std::transform(places, places + count, touched.begin(), [](std::int64_t place) { return place / kBlock; });
-    std::sort(touched.begin(), touched.end());
+    Places where(places, places + count);
+    std::sort(where.begin(), where.end());
+    where.erase(std::unique(where.begin(), where.end()), where.end());
+    std::vector<std::size_t> touched(where.size());
+    std::transform(where.begin(), where.end(), touched.begin(), [](std::int64_t place) { return place / kBlock; });
     touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
     auto memory = std::make_shared<std::vector<float>>(touched.size() * kBlock);
     std::vector<float*> fresh(blocks_.size());
     for (std::size_t i = 0; i < touched.size(); i++) {
         std::size_t b = touched[i];
         fresh[b] = memory->data() + i * kBlock;
-        made.blocks_[b] = {fresh[b], 1};
+        made.blocks_[b] = {fresh[b]};
         copy(b, fresh[b]);
     }
     for (std::size_t i = 0; i < count; i++) fresh[places[i] / kBlock][places[i] % kBlock] = scores[i];
@@ -72,7 +73,12 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     for (std::size_t b : touched) made.look(b, fresh[b]);
     made.conclude();
     if (!made.found_.sums.empty())
-        for (std::size_t b : touched) made.found_.sums[b] = made.weigh(b);
+        for (std::size_t b : touched) made.found_.sums[b] = made.weigh(b, nullptr);
+    auto moved = [&](const Leader& one) { return std::binary_search(where.begin(), where.end(), one.place); };
+    made.leaders_.erase(std::remove_if(made.leaders_.begin(), made.leaders_.end(), moved), made.leaders_.end());
+    for (std::int64_t place : where)
+        if (const Leader one{made[place], place}; one.score >= kLowest && !(edge_ < one)) made.leaders_.push_back(one);
+    std::sort(made.leaders_.begin(), made.leaders_.end());
     return made;
 }
 
@@ -84,12 +90,20 @@ Survey Survey::divided(float by) const {
         for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].scores = memory->data() + b * kBlock;
         made.own_.push_back(std::move(memory));
     }
-    for (Block& block : made.blocks_) block.by = by;
-    for (float& highest : made.found_.highest) highest /= by;     // rounding keeps an order
-    made.most_ = most_ / by;
-    made.counted_ = by >= 1;
+    for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].by = by, made.blocks_[b].top = found_.top(b);
+    std::vector<float>& highest = made.found_.highest;
+    found_.kernels->divide(highest.data(), by, highest.size(), highest.data());     // rounding keeps an order
+    made.most_ = quotient(most_, by);
     made.found_.sums.clear();
     made.total_.reset();
+    for (Leader& one : made.leaders_) one.score = quotient(one.score, by);
+    if (edge_.score > kLowest) {
+        // Rounding makes equals of some that were not, of the last and others that came behind it too.
+        const float last = quotient(edge_.score, by);
+        while (!made.leaders_.empty() && !(made.leaders_.back().score > last)) made.leaders_.pop_back();
+        made.edge_ = last < kInfinity ? Leader{next(last), kNoPlace} : Leader{};
+    }
+    std::sort(made.leaders_.begin(), made.leaders_.end());
     return made;
 }
 
@@ -97,11 +111,6 @@ const float* Survey::read(const Block& block, std::size_t start, std::size_t n, 
     if (block.by == 1) return block.scores + start;
     found_.kernels->divide(block.scores + start, block.by, n, room);
     return room;
-}
-
-std::size_t Survey::left() {
-    if (!counted_) weigh();
-    return left_;
 }
 
 void Survey::conclude() {
@@ -113,17 +122,13 @@ double Survey::scale(std::size_t block) const {
     return found_.sums[block] == 0 ? 0 : std::exp(static_cast<double>(found_.top(block)) - most_);
 }
 
-double Survey::weigh(std::size_t block) {
-    float room[kBlock];
-    const float* scores = read(blocks_[block], 0, length(block), room);
-    if (!counted_) look(block, scores);
-    return found_.kernels->weigh(scores, length(block), found_.top(block), nullptr);
+double Survey::weigh(std::size_t block, float* weights) const {
+    const auto [scores, by, top] = blocks_[block];  // a quotient's rounding may be too much for so small a number
+    return found_.kernels->weigh(scores, length(block), by == 1 ? found_.top(block) : top, by, weights);
 }
 
 void Survey::weigh() {
-    for (std::size_t b = found_.sums.size(); b < blocks_.size(); b++) found_.sums.push_back(weigh(b));
-    if (!counted_) conclude();
-    counted_ = true;
+    for (std::size_t b = found_.sums.size(); b < blocks_.size(); b++) found_.sums.push_back(weigh(b, nullptr));
 }
 
 std::vector<double> Survey::sums() {
@@ -157,7 +162,7 @@ double Survey::lost_of(Survey& before) {
         const float* now = read(blocks_[b], 0, n, room);
         const float* old = read(before.blocks_[b], 0, n, old_room);
         for (std::size_t i = 0; i < n; i++) gone[i] = now[i] == -kInfinity ? old[i] : -kInfinity;
-        lost += found_.kernels->weigh(gone, n, before.found_.top(b), nullptr) * before.scale(b);
+        lost += found_.kernels->weigh(gone, n, before.found_.top(b), 1, nullptr) * before.scale(b);
     }
     return lost / before.total();
 }
@@ -188,24 +193,23 @@ std::size_t Survey::drawn(double uniform) {
     double goal = uniform * total();
     const std::size_t block = reach(sums(), goal), n = length(block);
     goal /= scale(block);
-    float room[kBlock];
     std::vector<float> weights(n);
-    found_.kernels->weigh(read(blocks_[block], 0, n, room), n, found_.top(block), weights.data());
+    weigh(block, weights.data());
     return block * kBlock + reach(weights, goal);
 }
 
 std::optional<float> Survey::nucleus(double part) {
     const double wanted = part * total();
     for (std::size_t k = 64; k <= kSorted; k *= 8) {
-        const Places places = leading(k);
-        std::vector<float> scores(places.size()), weights(places.size());
-        std::transform(places.begin(), places.end(), scores.begin(), [&](std::int64_t place) { return (*this)[place]; });
-        found_.kernels->weigh(scores.data(), scores.size(), most_, weights.data());
+        const std::vector<Leader>& all = leaders(k);
+        std::vector<float> scores(std::min(k, all.size())), weights(scores.size());
+        std::transform(all.begin(), all.begin() + scores.size(), scores.begin(), [](const Leader& one) { return one.score; });
+        found_.kernels->weigh(scores.data(), scores.size(), most_, 1, weights.data());
         const float least = most_ - kFarthest;
         double sum = 0;
         for (std::size_t i = 0; i < scores.size(); i++) {
             sum += weights[i];
-            const bool last = i + 1 == scores.size() ? places.size() < k : scores[i + 1] < least;
+            const bool last = i + 1 == scores.size() ? scores.size() < k : scores[i + 1] < least;
             if (sum >= wanted || last) return scores[i];
         }
     }
@@ -250,17 +254,26 @@ float Survey::bound(std::size_t k) const {
     return tops[k - 1];
 }
 
-Places Survey::leading(std::size_t k) const {
-    if (k == 0) return {};
-    struct Scored { float score; std::int64_t place; };
-    auto before = [](const Scored& a, const Scored& b) {
-        return a.score > b.score || (a.score == b.score && a.place < b.place);
-    };
-    std::vector<Scored> kept;
+Places Survey::leading(std::size_t k) {
+    const std::vector<Leader>& all = leaders(k);
+    Places places(std::min(k, all.size()));
+    std::transform(all.begin(), all.begin() + places.size(), places.begin(), [](const Leader& one) { return one.place; });
+    return places;
+}
+
+const std::vector<Survey::Leader>& Survey::leaders(std::size_t k) {
+    constexpr std::size_t some = 64;
+    const bool all = edge_.score == kLowest;
+    if (leaders_.size() < k && !all) find_leaders(std::max(k, some));
+    return leaders_;
+}
+
+void Survey::find_leaders(std::size_t k) {
+    std::vector<Leader> kept;
     float low = bound(k);
     auto cut = [&] {
         if (kept.size() <= k) return;
-        std::nth_element(kept.begin(), kept.begin() + (k - 1), kept.end(), before);
+        std::nth_element(kept.begin(), kept.begin() + (k - 1), kept.end());
         kept.resize(k);
         // What comes later must be above the last of them: of equals the earlier one leads.
         low = next(kept.back().score);
@@ -268,16 +281,21 @@ Places Survey::leading(std::size_t k) const {
     each(low, [&](std::int64_t place, float score) { kept.push_back({score, place}); },
          [&] { if (kept.size() / 2 >= k) cut(); });     // not sooner: so all cuts cost O(n)
     cut();
-    std::sort(kept.begin(), kept.end(), before);
-    Places places(kept.size());
-    std::transform(kept.begin(), kept.end(), places.begin(), [](const Scored& one) { return one.place; });
-    return places;
+    std::sort(kept.begin(), kept.end());
+    edge_ = kept.size() < k ? Leader{kLowest, kNoPlace} : kept.back();
+    leaders_ = std::move(kept);
 }
 
-Places Survey::ranks(const float* some, std::size_t count) const {
+Places Survey::ranks(const float* some, std::size_t count) {
     Places ranks(count);
-    std::vector<float> marks;
-    std::copy_if(some, some + count, std::back_inserter(marks), [](float s) { return s > -kInfinity; });
+    leaders(1);
+    std::vector<float> marks;       // below the leaders, who tell their own
+    for (std::size_t i = 0; i < count; i++) {
+        if (some[i] >= edge_.score)
+            ranks[i] = 1 + (std::lower_bound(leaders_.begin(), leaders_.end(), Leader{some[i], -1}) - leaders_.begin());
+        else if (some[i] > -kInfinity)
+            marks.push_back(some[i]);
+    }
     if (marks.empty()) return ranks;
     std::sort(marks.begin(), marks.end(), std::greater<float>());
     // The last may be a rare token, which nearly all are above; above the others there are few.
@@ -292,13 +310,18 @@ Places Survey::ranks(const float* some, std::size_t count) const {
         over.back() += found_.kernels->reach(scores, n, above_last);
     });
     for (std::size_t i = 0; i < count; i++)
-        if (some[i] > -kInfinity)
+        if (some[i] > -kInfinity && some[i] < edge_.score)
             ranks[i] = 1 + over[std::lower_bound(marks.begin(), marks.end(), some[i], std::greater<float>()) - marks.begin()];
     return ranks;
 }
 
-Places Survey::at_least(float edge) const {
+Places Survey::at_least(float edge) {
     Places places;
+    if (edge > edge_.score) {
+        for (std::size_t i = 0; i < leaders_.size() && leaders_[i].score >= edge; i++) places.push_back(leaders_[i].place);
+        std::sort(places.begin(), places.end());
+        return places;
+    }
     each(edge, [&](std::int64_t place, float) { places.push_back(place); }, [] {});
     return places;
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -19,7 +20,7 @@ struct Found {
     static constexpr std::size_t kParts = kBlock / kPart;
 
     Found(const Kernels& kernels, std::size_t n)
-        : kernels(&kernels), sums(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n) * kParts) {}
+        : kernels(&kernels), sums(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n)) {}
     static std::size_t blocks(std::size_t n) { return (n + kBlock - 1) / kBlock; }
     // At one block, of n scores.
     void look(std::size_t block, const float* scores, std::size_t n);
@@ -31,7 +32,7 @@ struct Found {
     // while not computed.
     std::vector<double> sums;
     std::vector<float> highest;                     // [parts]; NaN where one is
-    std::vector<std::uint32_t> alive;               // [parts] above minus infinity
+    std::vector<std::uint32_t> alive;               // [blocks] above minus infinity
 };
 
 class Survey {
@@ -42,14 +43,15 @@ public:
     Survey(const float* scores, std::size_t n, Found found);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
-    // All scores divided by a number above 0; each is when it is looked at.
+    // All scores divided by a number above 0; each is when it is looked at. None that is left becomes
+    // minus infinity, however far it is below the others.
     Survey divided(float by) const;
 
     std::size_t size() const { return n_; }
     // The highest score; NaN if one is, minus infinity where none is left.
     float most() const { return most_; }
     // How many scores are above minus infinity.
-    std::size_t left();
+    std::size_t left() const { return left_; }
     // The sums of e^(score - most), of blocks of kBlock scores; computed when first asked for.
     std::vector<double> sums();
     // The sum of these in order.
@@ -66,28 +68,42 @@ public:
     std::optional<float> nucleus(double part);
     float operator[](std::size_t place) const {
         const Block& block = blocks_[place / kBlock];
-        return block.scores[place % kBlock] / block.by;     // by 1 without rounding
+        return quotient(block.scores[place % kBlock], block.by);
     }
     void copy(float* out) const;
     // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
-    Places leading(std::size_t k) const;
+    Places leading(std::size_t k);
     // Of `some`, each one's rank: one more than how many are above it, 0 for minus infinity and NaN.
-    Places ranks(const float* some, std::size_t count) const;
+    Places ranks(const float* some, std::size_t count);
     // Places of the scores from edge on, rising.
-    Places at_least(float edge) const;
+    Places at_least(float edge);
 
     static constexpr std::size_t kSorted = 4096;    // more are found sooner by other means than sorting
     static constexpr float kFarthest = 104;         // below the highest nothing weighs anything
 
 private:
     static constexpr std::size_t kBlock = Found::kBlock, kPart = Found::kPart, kParts = Found::kParts;
+    static constexpr float kLowest = -std::numeric_limits<float>::max();
 
     struct Block {
         const float* scores;
-        float by;                                   // what they are still to be divided by
+        float by = 1, top = 0;                      // what they are still to be divided by, and the highest of them before
         bool operator==(const Block& other) const { return scores == other.scores && by == other.by; }
     };
 
+    struct Leader {
+        float score = std::numeric_limits<float>::infinity();
+        std::int64_t place = -1;
+        // Of equal scores the earlier leads.
+        bool operator<(const Leader& o) const { return score > o.score || (score == o.score && place < o.place); }
+    };
+
+    static float quotient(float score, float by) {  // by 1 without rounding
+        return score >= kLowest ? std::max(score / by, kLowest) : score;
+    }
+    // The highest scores in their order, k if there are so many; more where that is no more work.
+    const std::vector<Leader>& leaders(std::size_t k);
+    void find_leaders(std::size_t k);
     // Scores of a block, of which n from the start on are wanted: in place, or divided into `room`.
     const float* read(const Block& block, std::size_t start, std::size_t n, float* room) const;
     void copy(std::size_t block, float* out) const;
@@ -96,7 +112,7 @@ private:
     void look(std::size_t block, const float* scores) { found_.look_at_parts(block, scores, length(block)); }
     void conclude();                                // from all parts
     void weigh();                                   // all blocks that are not yet
-    double weigh(std::size_t block);
+    double weigh(std::size_t block, float* weights) const;
     // f(first place, scores, count) for each part that may have a score from edge on, which may rise meanwhile.
     template <class Function>
     void each_part(const float& edge, Function f) const;
@@ -111,7 +127,10 @@ private:
     std::vector<Block> blocks_;
     std::vector<std::shared_ptr<std::vector<float>>> own_;   // what blocks point to that were changed
     Found found_;
-    bool counted_ = true;                           // what is alive is known: division sent nothing to minus infinity
+    // All that do not come behind `edge_`, in order: what leads is asked for again and again, of this and
+    // of what is made of it.
+    std::vector<Leader> leaders_;
+    Leader edge_;                                   // at first before all
     std::optional<double> total_;
 };
 

@@ -18,7 +18,7 @@ std::pair<float, double> weigh(const Kernels& kernels, const float* scores, std:
     float most;
     kernels.peak(scores, n, &most);
     // Where nothing is left, a shift of zero keeps infinity from being taken from itself.
-    return {most, kernels.weigh(scores, n, most == -kInfinity ? 0.0f : most, weights)};
+    return {most, kernels.weigh(scores, n, most == -kInfinity ? 0.0f : most, 1, weights)};
 }
 
 Places between(const Kernels& kernels, const float* scores, std::size_t n, float low, float high) {

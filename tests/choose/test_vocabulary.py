@@ -100,11 +100,14 @@ def test_a_surveys_sums_add_up_each_block(scores: Floats) -> None:
 
 
 def told(survey: vocabulary.Survey, some: Floats) -> list[Any]:
-    """All that a survey says."""
-    sums = survey.sums()
+    """All that a survey says, but what sums are."""
     asked = [survey.leading(k) for k in (1, 3, 50, 2000)] + [survey.ranks(some), survey.dense()]
-    asked += [sums, survey.at_least(float(some[0])), survey.at(np.arange(survey.size)[::7])]
-    return [survey.most, survey.left, survey.total(), *(one.tolist() for one in asked)]
+    asked += [survey.at_least(float(some[0])), survey.at(np.arange(survey.size)[::7])]
+    return [survey.most, survey.left, *(one.tolist() for one in asked)]
+
+
+def sums(survey: vocabulary.Survey) -> list[float]:
+    return [survey.total(), *survey.sums().tolist()]
 
 
 @given(SOME, st.lists(st.lists(st.integers(0, 10**6), max_size=40), max_size=3), st.booleans())
@@ -119,25 +122,36 @@ def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
     for change in changes:
         if weighed:
             survey.total()
+            survey.leading(len(change))
         places = np.unique(np.array(change, np.int64) % len(scores))
         others = rng.choice(np.float32([-np.inf, -1, 0.5, 3, 1e30]), len(places))
         survey = survey.changed(places, others)
         anew[places] = others
     some = np.append(anew[:9], np.float32([0.5, -np.inf]))
-    assert told(survey, some) == told(vocabulary.survey(anew), some)
+    other = vocabulary.survey(anew)
+    assert (sums(survey), told(survey, some)) == (sums(other), told(other, some))
     assert before.dense().tolist() == scores.tolist()
 
 
 @given(SOME, st.sampled_from([1e-3, 0.3, 0.8, 1.0, 1.7, 1e3]))
 @settings(max_examples=60, deadline=None)
 def test_divided_scores_are_numpys_and_as_if_surveyed_anew(scores: Floats, by: float) -> None:
+    """Whether it was known already who leads or not. What is left stays so, at the lowest number."""
     with np.errstate(over="ignore"):
         anew = scores / np.float32(by)
     if anew.max() == np.inf:
         return
-    divided = vocabulary.survey(scores).divided(by)
+    anew = np.where(scores > -np.inf, np.maximum(anew, np.finfo(np.float32).min), scores)
     some = np.append(anew[:9], np.float32([0.5, -np.inf]))
-    assert told(divided, some) == told(vocabulary.survey(anew), some)
+    for leaders in (0, 1, 100):
+        before = vocabulary.survey(scores)
+        before.leading(leaders)
+        divided, other = before.divided(by), vocabulary.survey(anew)
+        assert told(divided, some) == told(other, some)
+        # Far from 0, quotients are as far from each other as float32 tells.
+        far = float(np.abs(anew[anew > -np.inf]).max(initial=10)) * 1.2e-7
+        if far < 1:
+            assert sums(divided) == pytest.approx(sums(other), rel=far, abs=1e-33)
 
 
 @given(SCORES, st.sampled_from([0, 1, 2, 50, 1000, 4096, 9000, 10**9]))

@@ -10,6 +10,7 @@ from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
 from pellucid.choose.vocabulary import entropy
 
+_FARTHEST = float(np.finfo(np.float32).max)  # from 0
 _COLDEST = 1e-30  # leaves the likeliest alone, and can be divided by
 
 
@@ -28,7 +29,7 @@ def temperature(
     if spread:
         value = _by_entropy(candidates, value, spread, exponent)
     divided = candidates.divided(value)
-    if not math.isfinite(divided.survey.most):
+    if not abs(divided.survey.most) < _FARTHEST:
         # Beyond float32: the differences to the likeliest token are what matters, and they fit.
         apart = candidates.scores.astype(np.float64) - candidates.survey.most
         with np.errstate(all="ignore"):
