@@ -13,7 +13,8 @@
 
 namespace pellucid {
 
-// The kernels of this name, the fastest where it is empty. Throws where this processor has none.
+// The kernels of this name; where it is empty, those that PELLUCID_ISA names, or the fastest. Throws where
+// this processor has none.
 const Kernels* kernels(const std::string& name);
 
 struct Engine {

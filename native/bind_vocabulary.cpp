@@ -1,10 +1,9 @@
-// What Python sees of a whole vocabulary's passes.
+// What Python sees of candidates, and of a whole vocabulary's passes.
 #include "bind.hpp"
 
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 
 #include <cmath>
@@ -12,7 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "survey.hpp"
+#include "candidates.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -20,9 +19,11 @@ using namespace nb::literals;
 namespace pellucid {
 namespace {
 
-using Scores = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Out = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Where = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class Number>
+using Array = nb::ndarray<Number, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Scores = Array<const float>;
+using Row = nb::typed<nb::object, Scores>;
+using Tokens = Array<const std::int64_t>;
 template <class Number>
 using Given = nb::ndarray<nb::numpy, Number, nb::ndim<1>>;
 
@@ -33,68 +34,94 @@ Given<Number> given(std::vector<Number>&& numbers) {
     return Given<Number>(kept->data(), {kept->size()}, owner);
 }
 
-template <class Array>
-void check_alike(const Scores& a, const Array& b) {
+template <class A, class B>
+void check_alike(const A& a, const B& b) {
     if (a.shape(0) != b.shape(0)) throw std::invalid_argument("arrays of different lengths");
 }
 
-// A survey, and what keeps its scores. The interpreter's lock is held throughout, and guards the sums:
-// beside a thread that wants it too, passes this short are no faster when they give it away.
-struct Surveyed {
-    Scores scores;
-    Survey survey;
+// Candidates, and what keeps their scores. The interpreter's lock is held throughout, and guards what is
+// found out later: beside a thread that wants it too, passes this short are no faster when they give it away.
+class Held {
+public:
+    Held(Row scores, const std::optional<Tokens>& ids, Found* found) : Held(scores, rising(ids), found) {}
+    // The same tokens with other scores.
+    Held rescored(Row others) const {
+        Held made(others, made_.ids(), nullptr);
+        if (made.made_.size() != made_.size()) throw std::invalid_argument("scores of other tokens");
+        return made;
+    }
+    Held with(Candidates&& made) const { return {row_, std::move(made)}; }
 
-    Surveyed(Scores row, const std::string& isa)
-        : scores(row), survey(*kernels(isa), row.data(), row.shape(0)) {}
-    // Of what was found while the scores were computed, which is used up.
-    Surveyed(Scores row, Found& found) : scores(row), survey(row.data(), row.shape(0), taken(found, row.shape(0))) {}
-    Surveyed(Scores row, Survey&& made) : scores(row), survey(std::move(made)) {}
+    Candidates& operator*() { return made_; }
+    Candidates* operator->() { return &made_; }
 
-    Surveyed changed(Where places, Scores others) {
-        check_places(places);
-        check_alike(others, places);
-        return {scores, survey.changed(places.data(), others.data(), places.shape(0))};
+    nb::object scores() {
+        if (!scores_) {
+            std::vector<float> all(made_.size());
+            made_.survey().copy(all.data());
+            scores_ = nb::cast(given(std::move(all)));
+        }
+        return scores_;
     }
-    Surveyed divided(float by) const { return {scores, survey.divided(by)}; }
-    double lost_of(Surveyed& before) {
-        if (survey.size() != before.survey.size()) throw std::invalid_argument("surveys of different lengths");
-        return survey.lost_of(before.survey);
-    }
-    Given<float> at(Where places) const {
-        check_places(places);
-        std::vector<float> found(places.shape(0));
-        for (std::size_t i = 0; i < found.size(); i++) found[i] = survey[places.data()[i]];
-        return given(std::move(found));
-    }
-    double mass(Where places) {
-        check_places(places);
-        return survey.mass(places.data(), places.shape(0));
-    }
-    float score(std::size_t place) const {
-        if (place >= survey.size()) throw std::out_of_range("place");
-        return survey[place];
-    }
-    Given<float> dense() const {
-        std::vector<float> all(survey.size());
-        survey.copy(all.data());
-        return given(std::move(all));
+    std::optional<Given<std::int64_t>> ids() const {
+        if (!made_.ids()) return std::nullopt;
+        return given(Places(*made_.ids()));
     }
 
 private:
-    static Found taken(Found& found, std::size_t n) {
-        if (found.sums.size() != Found::blocks(n) || !n) throw std::invalid_argument("found in a row of another length, or taken before");
-        return std::exchange(found, Found(*found.kernels, 0));
+    Held(const Row& scores, Candidates::Ids ids, Found* found)
+        : row_(scores), scores_(scores), made_(surveyed(scores, found, ids.get()), ids) {}
+    Held(nb::object row, Candidates&& made) : row_(std::move(row)), made_(std::move(made)) {}
+
+    static Survey surveyed(const Row& scores, Found* found, const Places* ids) {
+        Scores row;
+        if (!nb::try_cast(scores, row, false)) throw nb::type_error("scores must be an array of float32 in one piece");
+        const std::size_t n = row.shape(0);
+        if (ids && ids->size() != n) throw std::invalid_argument("scores of other tokens");
+        if (!found) return {*kernels(""), row.data(), n};
+        if (found->sums.size() != Found::blocks(n) || !n) throw std::invalid_argument("found in a row of another length, or taken before");
+        return {row.data(), n, std::exchange(*found, Found(*found->kernels, 0))};
     }
-    void check_places(const Where& places) const {
-        for (std::size_t i = 0; i < places.shape(0); i++)
-            if (static_cast<std::size_t>(places.data()[i]) >= survey.size()) throw std::out_of_range("place");
+    static Candidates::Ids rising(const std::optional<Tokens>& ids) {
+        if (!ids) return nullptr;
+        auto places = std::make_shared<const Places>(ids->data(), ids->data() + ids->shape(0));
+        for (std::size_t i = 1; i < places->size(); i++)
+            if ((*places)[i] <= (*places)[i - 1]) throw std::invalid_argument("ids that do not rise");
+        return places;
     }
+
+    nb::object row_;        // the array that these scores are in, or were before some were changed
+    nb::object scores_;     // all of them, once they were asked for
+    Candidates made_;
 };
 
+std::vector<float> scores_of(const Candidates& of, const Tokens& tokens) {
+    std::vector<float> scores(tokens.shape(0));
+    std::transform(tokens.data(), tokens.data() + scores.size(), scores.begin(), [&](std::int64_t token) { return of.score(token); });
+    return scores;
+}
+
+Given<double> shares(std::vector<float>&& scores, double logsumexp) {
+    std::vector<double> probs(scores.size());
+    std::transform(scores.begin(), scores.end(), probs.begin(), [=](float score) { return std::exp(score - logsumexp); });
+    return given(std::move(probs));
+}
+
+// Those at these places; the same object where that is all that are left.
+nb::object kept(nb::handle_t<Held> self, const Places& places) {
+    Held& of = nb::cast<Held&>(self);
+    if (places.size() == of->survey().left()) return nb::borrow(self);
+    return nb::cast(of.with(of->keep(places)));
+}
+
+Places at_least(const Kernels& kernels, const Scores& keys, float edge) {
+    return between(kernels, keys.data(), keys.shape(0), edge, std::numeric_limits<float>::quiet_NaN());
+}
+
 std::tuple<std::array<double, kTails>, std::array<std::size_t, kTails>> tails(
-        Scores keys, Scores weights, const std::array<float, kTails>& thresholds, const std::string& isa) {
+        Scores keys, Scores weights, const std::array<float, kTails>& thresholds) {
     check_alike(keys, weights);
-    const Kernels* table = kernels(isa);
+    const Kernels* table = kernels("");
     std::array<double, kTails> sums{};
     std::array<std::size_t, kTails> counts{};
     nb::gil_scoped_release free;
@@ -102,52 +129,99 @@ std::tuple<std::array<double, kTails>, std::array<std::size_t, kTails>> tails(
     return {sums, counts};
 }
 
+void bind_candidates(nb::module_& m) {
+    nb::class_<Held>(m, "Candidates")
+        .def(nb::init<Row, const std::optional<Tokens>&, Found*>(), "scores"_a, "ids"_a = nb::none(), "found"_a = nb::none())
+        .def_prop_ro("ids", &Held::ids, nb::rv_policy::automatic)
+        .def_prop_ro("scores", &Held::scores)
+        .def_prop_ro("size", [](Held& c) { return c->size(); })
+        .def_prop_ro("count", [](Held& c) { return c->survey().left(); })
+        .def_prop_ro("empty", [](Held& c) { return !c->survey().left(); })
+        .def_prop_ro("alive", [](Held& c) { return given(c->alive()); }, nb::rv_policy::automatic)
+        .def_prop_ro("most", [](Held& c) { return c->survey().most(); })
+        .def_prop_ro("total", [](Held& c) { return c->survey().total(); })
+        .def_prop_ro("logsumexp", [](Held& c) { return c->survey().logsumexp(); })
+        .def_prop_ro("likeliest", [](Held& c) { return c->leading(1).at(0); })
+        .def("leading", [](Held& c, std::size_t k) { return given(c->leading(k)); }, "k"_a)
+        .def("least", [](Held& c, std::size_t k) -> std::optional<float> { return c->survey().least(k); }, "k"_a)
+        .def("at_least", [](Held& c, float edge) { return given(c->tokens(c->survey().at_least(edge))); }, "edge"_a)
+        .def("nucleus", [](Held& c, double part) { return c->survey().nucleus(part); }, "part"_a)
+        .def("drawn", [](Held& c, double uniform) { return c->token(c->survey().drawn(uniform)); }, "uniform"_a)
+        .def("prob", [](Held& c, std::int64_t token) { return c->prob(token); }, "token"_a)
+        .def("rank", [](Held& c, std::int64_t token) { return c->rank(token); }, "token"_a)
+        .def("ranks", [](Held& c, Scores some) { return given(c->survey().ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
+        .def("probs", [](Held& c) {
+            std::vector<float> all(c->size());
+            c->survey().copy(all.data());
+            return shares(std::move(all), c->survey().logsumexp());
+        })
+        .def("probs_of", [](Held& c, Tokens tokens) { return shares(scores_of(*c, tokens), c->survey().logsumexp()); }, "tokens"_a)
+        .def("scores_of", [](Held& c, Tokens tokens) { return given(scores_of(*c, tokens)); }, "tokens"_a)
+        .def("told", [](Held& c, Tokens tokens) {
+            std::vector<float> scores = scores_of(*c, tokens);
+            Places ranks = c->survey().ranks(scores.data(), scores.size());
+            return std::tuple(given(std::move(scores)), given(std::move(ranks)), c->survey().logsumexp(), c->survey().left());
+        }, "tokens"_a)
+        .def("mass", [](Held& c, Tokens tokens) { return c->mass(tokens.data(), tokens.shape(0)); }, "tokens"_a)
+        .def("lost_of", [](Held& c, Held& before) { return c->lost_of(*before); }, "before"_a)
+        .def("sums", [](Held& c) { return given(c->survey().sums()); })
+        .def("dense", [](Held& c, std::size_t vocab_size) {
+            std::vector<float> all(vocab_size);
+            c->dense(all.data(), vocab_size);
+            return given(std::move(all));
+        }, "vocab_size"_a)
+        .def("rescored", &Held::rescored, "scores"_a)
+        .def("divided", [](Held& c, float by) { return c.with(c->divided(by)); }, "by"_a)
+        .def("changed", [](Held& c, Tokens tokens, Scores others) {
+            check_alike(tokens, others);
+            return c.with(c->changed(tokens.data(), others.data(), tokens.shape(0)));
+        }, "tokens"_a, "scores"_a.noconvert())
+        .def("without", [](Held& c, Tokens tokens) {
+            const std::vector<float> removed(tokens.shape(0), -std::numeric_limits<float>::infinity());
+            return c.with(c->changed(tokens.data(), removed.data(), removed.size()));
+        }, "tokens"_a)
+        .def("keep", [](Held& c, Tokens tokens) {
+            Places places;
+            for (std::size_t i = 0; i < tokens.shape(0); i++)
+                if (const auto place = c->place(tokens.data()[i])) places.push_back(*place);
+            return c.with(c->keep(places));
+        }, "tokens"_a)
+        .def("above", [](nb::handle_t<Held> self, float edge) {
+            return kept(self, nb::cast<Held&>(self)->survey().at_least(edge));
+        }, "edge"_a)
+        .def("reaching", [](Held& c, Scores keys, float edge) {
+            if (keys.shape(0) != c->size()) throw std::invalid_argument("arrays of different lengths");
+            return c.with(c->keep(at_least(c->survey().kernels(), keys, edge)));
+        }, "keys"_a.noconvert(), "edge"_a)
+        .def("where", [](Held& c, Array<const bool> which) {
+            if (which.shape(0) != c->size()) throw std::invalid_argument("arrays of different lengths");
+            Places places;
+            for (std::size_t i = 0; i < which.shape(0); i++)
+                if (which.data()[i]) places.push_back(static_cast<std::int64_t>(i));
+            return c.with(c->keep(places));
+        }, "which"_a);
+}
+
 }  // namespace
 
 void bind_vocabulary(nb::module_& m) {
     nb::class_<Found>(m, "Found");
-    nb::class_<Surveyed>(m, "Survey")
-        .def(nb::init<Scores, const std::string&>(), "scores"_a.noconvert(), "isa"_a)
-        .def(nb::init<Scores, Found&>(), "scores"_a.noconvert(), "found"_a)
-        .def_prop_ro("most", [](const Surveyed& s) { return s.survey.most(); })
-        .def_prop_ro("size", [](const Surveyed& s) { return s.survey.size(); })
-        .def_prop_ro("left", [](const Surveyed& s) { return s.survey.left(); })
-        .def("total", [](Surveyed& s) { return s.survey.total(); })
-        .def("logsumexp", [](Surveyed& s) { return s.survey.logsumexp(); })
-        .def("prob", [](Surveyed& s, std::size_t place) { return std::exp(s.score(place) - s.survey.logsumexp()); }, "place"_a)
-        .def("sums", [](Surveyed& s) { return given(s.survey.sums()); })
-        .def("leading", [](Surveyed& s, std::size_t k) { return given(s.survey.leading(k)); }, "k"_a)
-        .def("ranks", [](Surveyed& s, Scores some) { return given(s.survey.ranks(some.data(), some.shape(0))); }, "some"_a.noconvert())
-        .def("rank", [](Surveyed& s, std::size_t place) {
-            const float score = s.score(place);
-            return s.survey.ranks(&score, 1)[0];
-        }, "place"_a)
-        .def("score", &Surveyed::score, "place"_a)
-        .def("at_least", [](Surveyed& s, float edge) { return given(s.survey.at_least(edge)); }, "edge"_a)
-        .def("at", &Surveyed::at, "places"_a)
-        .def("dense", &Surveyed::dense)
-        .def("changed", &Surveyed::changed, "places"_a, "scores"_a.noconvert())
-        .def("divided", &Surveyed::divided, "by"_a)
-        .def("lost_of", &Surveyed::lost_of, "before"_a)
-        .def("mass", &Surveyed::mass, "places"_a)
-        .def("likeliest", [](Surveyed& s) { return s.survey.leading(1).at(0); })
-        .def("drawn", [](Surveyed& s, double uniform) { return s.survey.drawn(uniform); }, "uniform"_a)
-        .def("nucleus", [](Surveyed& s, double part) { return s.survey.nucleus(part); }, "part"_a);
-    m.def("weigh", [](Scores scores, std::optional<Out> weights, const std::string& isa) {
-        const Kernels* table = kernels(isa);
+    bind_candidates(m);
+    m.def("weigh", [](Scores scores, std::optional<Array<float>> weights) {
+        const Kernels* table = kernels("");
         if (weights) check_alike(scores, *weights);
         nb::gil_scoped_release free;
         return weigh(*table, scores.data(), scores.shape(0), weights ? weights->data() : nullptr);
-    }, "scores"_a.noconvert(), "weights"_a.none(), "isa"_a);
-    m.def("between", [](Scores scores, float low, float high, const std::string& isa) {
-        const Kernels* table = kernels(isa);
+    }, "scores"_a.noconvert(), "weights"_a.none());
+    m.def("between", [](Scores scores, float low, float high) {
+        const Kernels* table = kernels("");
         Places places;
         {
             nb::gil_scoped_release free;
             places = between(*table, scores.data(), scores.shape(0), low, high);
         }
         return given(std::move(places));
-    }, "scores"_a.noconvert(), "low"_a, "high"_a, "isa"_a);
+    }, "scores"_a.noconvert(), "low"_a, "high"_a);
     m.def("shuffled", [](std::uint32_t seed, std::size_t n, std::size_t count) {
         if (n > std::numeric_limits<std::uint32_t>::max()) throw std::invalid_argument("n");
         Places places;
@@ -157,14 +231,7 @@ void bind_vocabulary(nb::module_& m) {
         }
         return given(std::move(places));
     }, "seed"_a, "n"_a, "count"_a);
-    m.def("tails", &tails, "keys"_a.noconvert(), "weights"_a.noconvert(), "thresholds"_a, "isa"_a);
-    m.def("keep", [](Scores scores, Scores keys, float edge, Out out, const std::string& isa) {
-        const Kernels* table = kernels(isa);
-        check_alike(scores, keys);
-        check_alike(scores, out);
-        nb::gil_scoped_release free;
-        table->keep(scores.data(), keys.data(), keys.shape(0), edge, out.data());
-    }, "scores"_a.noconvert(), "keys"_a.noconvert(), "edge"_a, "out"_a.noconvert(), "isa"_a);
+    m.def("tails", &tails, "keys"_a.noconvert(), "weights"_a.noconvert(), "thresholds"_a);
 }
 
 }  // namespace pellucid

@@ -88,8 +88,6 @@ struct Kernels {
     // For each of kTails thresholds: adds the sum of the weights whose keys reach it, and how many do.
     void (*tails)(const float* keys, const float* weights, std::size_t n, const float* thresholds,
                   double* sums, std::size_t* counts);
-    // x where its key reaches the edge, else minus infinity
-    void (*keep)(const float* x, const float* keys, std::size_t n, float edge, float* out);
 };
 
 const Kernels* portable_kernels();

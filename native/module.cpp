@@ -8,7 +8,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
 #include <stdexcept>
+#include <string_view>
 
 #include "bandwidth.hpp"
 #include "bind.hpp"
@@ -68,9 +70,10 @@ std::pair<Cube, Cube> read_sequence(const Sequence& s, int layer, int stop) {
 }  // namespace
 
 const Kernels* kernels(const std::string& name) {
+    const char* wanted = name.empty() ? std::getenv("PELLUCID_ISA") : name.c_str();
     for (const Kernels* k : all_kernels())
-        if (name.empty() || name == k->name) return k;
-    throw std::invalid_argument("no kernels for " + name + " on this processor");
+        if (!wanted || !*wanted || wanted == std::string_view(k->name)) return k;
+    throw std::invalid_argument(std::string("no kernels for ") + wanted + " on this processor");
 }
 
 Engine::Engine(int threads, const std::string& isa) : table(kernels(isa)) {

@@ -45,6 +45,11 @@ Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Sur
     return found;
 }()) {}
 
+Survey::Survey(const Kernels& kernels, std::shared_ptr<std::vector<float>> scores)
+    : Survey(kernels, scores->data(), scores->size()) {
+    own_.push_back(std::move(scores));
+}
+
 Survey::Survey(const float* scores, std::size_t n, Found found) : n_(n), found_(std::move(found)) {
     blocks_.reserve(Found::blocks(n));
     for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start});
@@ -259,6 +264,11 @@ Places Survey::leading(std::size_t k) {
     Places places(std::min(k, all.size()));
     std::transform(all.begin(), all.begin() + places.size(), places.begin(), [](const Leader& one) { return one.place; });
     return places;
+}
+
+std::optional<float> Survey::least(std::size_t k) {
+    const std::vector<Leader>& all = leaders(k);
+    return k > 0 && k <= all.size() ? std::optional(all[k - 1].score) : std::nullopt;
 }
 
 const std::vector<Survey::Leader>& Survey::leaders(std::size_t k) {

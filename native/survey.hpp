@@ -39,6 +39,7 @@ class Survey {
 public:
     // The scores must outlive it, and all that are made of it.
     Survey(const Kernels& kernels, const float* scores, std::size_t n);
+    Survey(const Kernels& kernels, std::shared_ptr<std::vector<float>> scores);
     // Of scores whose blocks were all looked at.
     Survey(const float* scores, std::size_t n, Found found);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
@@ -47,6 +48,7 @@ public:
     // minus infinity, however far it is below the others.
     Survey divided(float by) const;
 
+    const Kernels& kernels() const { return *found_.kernels; }
     std::size_t size() const { return n_; }
     // The highest score; NaN if one is, minus infinity where none is left.
     float most() const { return most_; }
@@ -73,6 +75,8 @@ public:
     void copy(float* out) const;
     // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
     Places leading(std::size_t k);
+    // The score of the last of these; none where fewer than k are left.
+    std::optional<float> least(std::size_t k);
     // Of `some`, each one's rank: one more than how many are above it, 0 for minus infinity and NaN.
     Places ranks(const float* some, std::size_t count);
     // Places of the scores from edge on, rising.

@@ -15,13 +15,16 @@ from hypothesis.extra.numpy import arrays
 
 from pellucid.backends import _native
 from pellucid.choose import vocabulary
+from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.truncation import _edge
 
 Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
 
 # Lengths around a vector, a block of sums (1,024) and a block of places (4,096), and some between.
 SIZES = st.sampled_from([0, 1, 2, 15, 16, 17, 33, 1023, 1024, 1025, 4095, 4097, 9000])
 NAN = math.nan
+BLOCK = 1024  # scores that one of `sums` is of
 
 
 def scores_of(size: int, seed: int, kind: str) -> Floats:
@@ -50,7 +53,7 @@ SOME = st.builds(scores_of, SIZES.filter(bool), st.integers(0, 10**6), KINDS)
 @pytest.fixture(autouse=True, scope="module", params=_native.available())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocabulary, "_isa", lambda: request.param)
+        patch.setenv("PELLUCID_ISA", request.param)
         yield request.param
 
 
@@ -82,9 +85,9 @@ def test_ranks_count_what_is_above(scores: Floats, places: list[int]) -> None:
     """Of scores that are there, which tie with themselves and others, and of some that are not."""
     there = [scores[place % len(scores)] for place in places if len(scores)]
     some = np.array([*there, 0.5, -np.inf, NAN, 2], np.float32)
-    survey = vocabulary.survey(scores)
+    survey = Candidates(scores)
     ranks = survey.ranks(some)
-    assert survey.left == np.count_nonzero(scores > -np.inf)
+    assert survey.count == np.count_nonzero(scores > -np.inf)
     assert ranks.tolist() == [1 + (scores > s).sum() if s > -np.inf else 0 for s in some]
     assert not len(survey.ranks(some[:0]))
 
@@ -95,19 +98,19 @@ def test_a_surveys_sums_add_up_each_block(scores: Floats) -> None:
     if scores.max() == -np.inf:
         return
     true = exact(scores, float(scores.max()))
-    true = np.add.reduceat(true, range(0, len(scores), vocabulary.BLOCK))
-    np.testing.assert_allclose(vocabulary.survey(scores).sums(), true, rtol=2e-5, atol=1e-33)
+    true = np.add.reduceat(true, range(0, len(scores), BLOCK))
+    np.testing.assert_allclose(Candidates(scores).sums(), true, rtol=2e-5, atol=1e-33)
 
 
-def told(survey: vocabulary.Survey, some: Floats) -> list[Any]:
+def told(survey: Candidates, some: Floats) -> list[Any]:
     """All that a survey says, but what sums are."""
-    asked = [survey.leading(k) for k in (1, 3, 50, 2000)] + [survey.ranks(some), survey.dense()]
-    asked += [survey.at_least(float(some[0])), survey.at(np.arange(survey.size)[::7])]
-    return [survey.most, survey.left, *(one.tolist() for one in asked)]
+    asked = [survey.leading(k) for k in (1, 3, 50, 2000)] + [survey.ranks(some), survey.scores]
+    asked += [survey.at_least(float(some[0])), survey.scores_of(np.arange(survey.size)[::7])]
+    return [survey.most, survey.count, *(one.tolist() for one in asked)]
 
 
-def sums(survey: vocabulary.Survey) -> list[float]:
-    return [survey.total(), *survey.sums().tolist()]
+def sums(survey: Candidates) -> list[float]:
+    return [survey.total, *survey.sums().tolist()]
 
 
 @given(SOME, st.lists(st.lists(st.integers(0, 10**6), max_size=40), max_size=3), st.booleans())
@@ -116,21 +119,21 @@ def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
     scores: Floats, changes: list[list[int]], weighed: bool
 ) -> None:
     """One change after the other, whether the sums were known before or not."""
-    before, anew = vocabulary.survey(scores), scores.copy()
+    before, anew = Candidates(scores), scores.copy()
     survey = before
     rng = np.random.default_rng(len(scores))
     for change in changes:
         if weighed:
-            survey.total()
+            survey.total
             survey.leading(len(change))
         places = np.unique(np.array(change, np.int64) % len(scores))
         others = rng.choice(np.float32([-np.inf, -1, 0.5, 3, 1e30]), len(places))
         survey = survey.changed(places, others)
         anew[places] = others
     some = np.append(anew[:9], np.float32([0.5, -np.inf]))
-    other = vocabulary.survey(anew)
+    other = Candidates(anew)
     assert (sums(survey), told(survey, some)) == (sums(other), told(other, some))
-    assert before.dense().tolist() == scores.tolist()
+    assert before.scores.tolist() == scores.tolist()
 
 
 @given(SOME, st.sampled_from([1e-3, 0.3, 0.8, 1.0, 1.7, 1e3]))
@@ -144,9 +147,9 @@ def test_divided_scores_are_numpys_and_as_if_surveyed_anew(scores: Floats, by: f
     anew = np.where(scores > -np.inf, np.maximum(anew, np.finfo(np.float32).min), scores)
     some = np.append(anew[:9], np.float32([0.5, -np.inf]))
     for leaders in (0, 1, 100):
-        before = vocabulary.survey(scores)
+        before = Candidates(scores)
         before.leading(leaders)
-        divided, other = before.divided(by), vocabulary.survey(anew)
+        divided, other = before.divided(by), Candidates(anew)
         assert told(divided, some) == told(other, some)
         # Far from 0, quotients are as far from each other as float32 tells.
         far = float(np.abs(anew[anew > -np.inf]).max(initial=10)) * 1.2e-7
@@ -189,10 +192,15 @@ def test_tails_are_what_reaches_each_threshold(keys: Floats, seed: int) -> None:
 @settings(max_examples=60)
 def test_what_is_not_kept_is_removed(scores: Floats, data: Any) -> None:
     edge = data.draw(st.sampled_from([*scores[:5].tolist(), 0.0, math.inf]))
-    keys = -scores
-    assert np.array_equal(
-        vocabulary.keep(scores, keys, edge), np.where(keys >= edge, scores, -np.inf)
-    )
+    some, keys = Candidates(scores), -scores
+    asked = [
+        (some.above(edge), scores >= edge),
+        (some.reaching(keys, edge), keys >= edge),
+        (some.where(keys >= edge), keys >= edge),
+    ]
+    for kept, stays in asked:
+        assert np.array_equal(kept.dense(len(scores)), np.where(stays, scores, -np.inf))
+        assert np.array_equal(kept.alive, np.flatnonzero(stays & (scores > -np.inf)))
 
 
 @given(SOME, st.floats(1e-3, 1 - 1e-3))
@@ -220,11 +228,11 @@ def test_nan_shows_in_sums_and_is_never_selected(place: int) -> None:
     assert place not in vocabulary.leading(scores, 5000)
     assert len(vocabulary.leading(scores, 5000)) == 4999
     assert place not in vocabulary.at_least(scores, -math.inf)
-    assert vocabulary.keep(scores, scores, -math.inf)[place] == -math.inf
-    assert vocabulary.survey(scores).at_least(-math.inf).tolist() == [
+    assert Candidates(scores).reaching(scores, -math.inf).dense(5000)[place] == -math.inf
+    assert Candidates(scores).at_least(-math.inf).tolist() == [
         i for i in range(5000) if i != place
     ]
-    assert vocabulary.survey(scores).left == 4999
+    assert Candidates(scores).count == 4999
 
 
 @given(SOME, st.lists(st.integers(0, 10**6), max_size=40), st.sampled_from([0.7, 1.0]))
@@ -237,15 +245,15 @@ def test_what_is_lost_and_what_places_weigh_are_parts_of_the_softmax(
         scores = scores / np.float32(by)
     if not np.isfinite(scores.max()):
         return
-    before = vocabulary.survey(scores * np.float32(by)).divided(by)
-    scores = before.dense()
+    before = Candidates(scores * np.float32(by)).divided(by)
+    scores = before.scores
     places = np.unique(np.array(change, np.int64) % len(scores))
     gone = np.full(len(places), -np.inf, np.float32)
     after = before.changed(places, gone)
     probs = exact(scores, float(scores.max()))
     wanted = pytest.approx(probs[places].sum() / probs.sum(), rel=2e-5, abs=1e-33)
     assert after.lost_of(before) == wanted
-    assert vocabulary.survey(after.dense()).lost_of(before) == wanted
+    assert Candidates(after.scores).lost_of(before) == wanted
     assert before.mass(places) == wanted
     assert before.lost_of(before) == 0
 
@@ -260,7 +268,7 @@ def test_a_nucleus_is_the_shortest_run_of_the_highest_that_weighs_enough(
     falling = -np.sort(-scores)
     probs = exact(falling, float(falling[0]))
     run = np.cumsum(probs) / probs.sum()
-    edge = vocabulary.survey(scores).nucleus(part)
+    edge = Candidates(scores).nucleus(part)
     # The sums are of float32 numbers, so the run may end a little sooner or later.
     first, last = (int(np.searchsorted(run, part + d)) for d in (-1e-5, 1e-5))
     if edge is None:
@@ -284,12 +292,17 @@ def test_whatever_float32_holds_the_leading_are_the_highest(scores: Floats) -> N
         lambda a: vocabulary.weigh(a[::2]),
         lambda a: vocabulary.weigh(a.reshape(2, -1)),
         lambda a: vocabulary.leading(a, -1),
-        lambda a: vocabulary.survey(a).ranks(a[::2]),
-        lambda a: vocabulary.survey(a).changed(np.array([0, 1]), a[:1]),
-        lambda a: vocabulary.survey(a).lost_of(vocabulary.survey(a[1:])),
+        lambda a: Candidates(a).ranks(a[::2]),
+        lambda a: Candidates(a).changed(np.array([0, 1]), a[:1]),
+        lambda a: Candidates(a, np.arange(63)),
+        lambda a: Candidates(a[:2], np.array([5, 5])),
+        lambda a: Candidates(a.astype(np.float64)),
+        lambda a: Candidates(a).rescored(a[1:]),
         lambda a: vocabulary.tails(a, a[:-1], [0.0] * 8),
         lambda a: vocabulary.tails(a, a, [0.0] * 7),
-        lambda a: vocabulary.keep(a, a[1:], 0.0),
+        lambda a: Candidates(a).reaching(a[1:], 0.0),
+        lambda a: Candidates(a).where(a[1:] > 0),
+        lambda a: Candidates(a).dense(65),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(call: Callable[[Floats], object]) -> None:
@@ -297,14 +310,15 @@ def test_arrays_that_do_not_fit_are_refused(call: Callable[[Floats], object]) ->
         call(np.zeros(64, np.float32))
 
 
-@pytest.mark.parametrize("place", [-1, 64, 2**62])
-def test_a_place_that_is_none_is_refused(place: int) -> None:
-    survey, places = vocabulary.survey(np.zeros(64, np.float32)), np.array([3, place])
-    with pytest.raises(IndexError):
-        survey.at(places)
-    with pytest.raises(IndexError):
-        survey.changed(places, np.zeros(2, np.float32))
-    with pytest.raises(IndexError):
-        survey.mass(places)
-    with pytest.raises((IndexError, TypeError)):
-        survey.score(place)
+@pytest.mark.parametrize("token", [-1, 64, 2**62])
+@pytest.mark.parametrize("ids", [None, np.arange(64)])
+def test_a_token_that_is_none_is_a_removed_one(token: int, ids: Ids | None) -> None:
+    some, tokens = Candidates(np.zeros(64, np.float32), ids), np.array([3, token])
+    assert some.scores_of(tokens).tolist() == [0, -np.inf]
+    assert some.probs_of(tokens).tolist() == pytest.approx([1 / 64, 0])
+    assert (some.prob(token), some.rank(token)) == (0, 0)
+    assert some.mass(tokens) == 1 / 64
+    assert some.keep(tokens).alive.tolist() == [3]
+    changed = some.changed(tokens, np.float32([-np.inf, 5]))
+    assert changed.alive.tolist() == some.without(tokens).alive.tolist()
+    assert (changed.count, changed.most) == (63, 0)

@@ -29,4 +29,4 @@ def draw(candidates: Candidates, uniform: float) -> int:
     >>> draw(Candidates(np.log(np.array([0.5, 0.25, 0.25], np.float32))), 0.6)
     1
     """
-    return candidates.token(candidates.survey.drawn(uniform))
+    return candidates.drawn(uniform)

@@ -177,7 +177,7 @@ def _step(
     last: Entry | Few | None,
 ) -> Entry | Few:
     """What is kept of a step. A whole vocabulary is read at once, since it is not kept."""
-    if now.survey.size <= _FEW:
+    if now.size <= _FEW:
         return Few(name, now, None if isinstance(last, Few) else _removed(before, now))
     if now is before and isinstance(last, Entry):
         return replace(last, name=name, removed=0.0)
@@ -186,8 +186,7 @@ def _step(
 
 
 def _entry(name: str, ids: Ids, now: Candidates, removed: float) -> Entry:
-    scores = now.scores_of(ids)
-    return Entry(name, scores, now.survey.ranks(scores), now.logsumexp, now.count, removed)
+    return Entry(name, *now.told(ids), removed)
 
 
 def _below(candidates: Candidates, token: int) -> float:
@@ -207,6 +206,4 @@ def _removed(before: Candidates | None, now: Candidates) -> float:
     """The probability that all removed tokens had."""
     if before is None or before is now:
         return 0.0
-    if before.survey.size == now.survey.size:
-        return now.survey.lost_of(before.survey)
-    return max(0.0, 1.0 - before.survey.mass(before.places(now.alive)))
+    return now.lost_of(before)

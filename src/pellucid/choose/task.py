@@ -77,12 +77,12 @@ class Scored:
 
     def __post_init__(self, found: Sequence[Any]) -> None:
         pairs = zip_longest(self.logits, found)
-        self.own = [Candidates(row, found=at) for row, at in pairs]
+        self.own = [Candidates(row, None, at) for row, at in pairs]
 
     @property
     def highest(self) -> list[float]:
         """The highest logit of each row of all streams, and of all exits; NaN where one is."""
-        highest = [one.survey.most for one in self.own]
+        highest = [one.most for one in self.own]
         for rows in (self.beside, self.exits):
             if rows is not None:
                 highest += rows.max(axis=-1).tolist()

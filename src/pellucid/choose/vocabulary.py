@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.backends import _native
-from pellucid.backends.isa import instruction_set
+from pellucid.choose.candidates import Candidates
 from pellucid.weights.tensor import Floats
 
 Ids = npt.NDArray[np.int64]
-Survey = _native.Survey
-_isa = cache(instruction_set)  # once: in a step, asking the environment takes 10 us
 
 TAILS = 8  # thresholds of `tails`
-BLOCK = 1024  # tokens that a survey's sums are of
 FARTHEST = np.float32(104)  # below the highest score: beyond it nothing weighs anything
 
 
@@ -38,7 +33,7 @@ def weigh(scores: Floats) -> tuple[float, float]:
     >>> weigh(np.array([3, 3, -np.inf], np.float32))
     (3.0, 2.0)
     """
-    return _native.weigh(scores, None, _isa())
+    return _native.weigh(scores, None)
 
 
 def logsumexp(scores: Floats) -> float:
@@ -58,7 +53,7 @@ def weights(scores: Floats) -> tuple[Floats, float]:
     (array([1., 0., 1.], dtype=float32), 2.0)
     """
     each = np.empty_like(scores)
-    return each, _native.weigh(scores, each, _isa())[1]
+    return each, _native.weigh(scores, each)[1]
 
 
 def entropy(scores: Floats) -> float:
@@ -73,31 +68,6 @@ def entropy(scores: Floats) -> float:
     return math.log(total) - float(np.dot(each, below)) / total
 
 
-def survey(scores: Floats, found: Any = None) -> Survey:
-    """One pass over the scores, after which what is asked of the highest takes few microseconds.
-
-    It tells `most`, the highest, and how many are `left`; the `total` of exp(score - most), and the
-    `sums` of blocks of `BLOCK` tokens; who is `leading`, and first of all `likeliest`; and the
-    `ranks` of some scores among all, from 1, where equals share the better rank and minus infinity
-    has 0 (one of them may be far below the others at no cost).
-
-    Of the softmax it tells the `mass` of some places; which is the first place where the running
-    sum exceeds a number (`drawn`); and of the fewest highest scores that make up a part of it the
-    lowest (`nucleus`), or None where sorting would not be the way to find that.
-
-    It may be `changed` in a few places, which copies little, or `divided`, which copies nothing;
-    `lost_of` what it was made of is the part of that one's softmax that is minus infinity here.
-    The scores themselves must stay as they are. `found` is what a pass of the model has found in
-    them already (`Run.found`); a survey uses it up.
-
-    >>> some = survey(np.array([1, 3, 2], np.float32))
-    >>> other = some.changed(np.array([1]), np.array([-np.inf], np.float32))
-    >>> some.most, other.most, other.left, other.dense().tolist()
-    (3.0, 2.0, 2, [1.0, -inf, 2.0])
-    """
-    return Survey(scores, _isa() if found is None else found)
-
-
 def leading(scores: Floats, k: int) -> Ids:
     """The ids of the k highest scores, highest first, the lower id of equals first.
 
@@ -106,7 +76,7 @@ def leading(scores: Floats, k: int) -> Ids:
     >>> leading(np.array([1, 3, -np.inf, 3, 2], np.float32), 3).tolist()
     [1, 3, 4]
     """
-    return survey(scores).leading(k)
+    return Candidates(scores).leading(k)
 
 
 def shuffled(seed: int, count: int, first: int) -> Ids:
@@ -126,7 +96,7 @@ def at_least(scores: Floats, threshold: float, below: float = np.nan) -> Ids:
     >>> at_least(np.array([1, 3, 0, 2], np.float32), 1, below=3).tolist()
     [0, 3]
     """
-    return _native.between(scores, threshold, below, _isa())
+    return _native.between(scores, threshold, below)
 
 
 def tails(
@@ -138,16 +108,5 @@ def tails(
     >>> tails(keys, ones / 2, [7, 6, 5, 4, 3, 2, 1, 0])[0]
     [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]
     """
-    return _native.tails(keys, weights, thresholds, _isa())
+    return _native.tails(keys, weights, thresholds)
 
-
-def keep(scores: Floats, keys: Floats, edge: float) -> Floats:
-    """The scores of tokens whose key reaches the edge; the others removed. Of NaN none is kept.
-
-    >>> scores = np.array([1, 3, 2], np.float32)
-    >>> keep(scores, scores, 2)
-    array([-inf,   3.,   2.], dtype=float32)
-    """
-    kept = np.empty_like(scores)
-    _native.keep(scores, keys, edge, kept, _isa())
-    return kept

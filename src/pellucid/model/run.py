@@ -39,7 +39,7 @@ class Run:
 
     After the pass `seen` has a dict for each segment: what it watched, `[rows, ...]` by site. With
     `survey`, `found` has what a backend that can do so has found in each wanted row's logits while
-    they were near (see `choose.vocabulary.survey`); else it stays empty.
+    they were near (see `choose.candidates`); else it stays empty.
 
     >>> run = Run([Segment([5, 6, 7]), Segment([8], wanted="all")])
     >>> run.ids, run.positions, run.wanted

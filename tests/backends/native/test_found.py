@@ -10,7 +10,7 @@ import pytest
 
 from pellucid.backends import _native
 from pellucid.backends.native import ROWS_AT_ONCE, Native
-from pellucid.choose import vocabulary
+from pellucid.choose.candidates import Candidates
 from pellucid.model.changes import zero
 from pellucid.model.model import Model
 from pellucid.model.probe import Edit
@@ -20,17 +20,17 @@ from pellucid.weights.checkpoint import open_checkpoint
 from ...model.tiny import Tiny
 
 
-def told(survey: vocabulary.Survey) -> list[Any]:
+def told(survey: Candidates) -> list[Any]:
     """What a survey says of the highest, the sums and the ranks."""
     leading = survey.leading(50)
-    asked = [survey.sums(), leading, survey.ranks(survey.at(leading)), survey.dense()]
-    return [survey.most, survey.left, survey.total(), *(one.tolist() for one in asked)]
+    asked = [survey.sums(), leading, survey.ranks(survey.scores_of(leading)), survey.scores]
+    return [survey.most, survey.count, survey.total, *(one.tolist() for one in asked)]
 
 
 def check(run: Run, logits: Any) -> None:
     assert len(run.found) == len(logits) > 0
     for row, found in zip(logits, run.found, strict=True):
-        assert told(vocabulary.survey(row, found)) == told(vocabulary.survey(row))
+        assert told(Candidates(row, None, found)) == told(Candidates(row))
 
 
 @pytest.mark.parametrize("isa", _native.available())
@@ -38,7 +38,7 @@ def check(run: Run, logits: Any) -> None:
 def test_it_is_the_same_however_many_threads_look(
     tiny: Callable[[str], Tiny], threads: int, isa: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vocabulary, "_isa", lambda: isa)
+    monkeypatch.setenv("PELLUCID_ISA", isa)
     model = tiny("gemma2").open(Native(threads, isa))
     one, two = tiny("gemma2").sequences[:2]
     run = Run([Segment(one), Segment(two, None, "all")], survey=True)
@@ -74,7 +74,7 @@ def test_what_was_found_serves_its_own_row_once(tiny: Callable[[str], Tiny]) -> 
     run = Run([Segment([5, 6, 7])], survey=True)
     (row,) = tiny("llama").open(Native(2)).forward(run)
     with pytest.raises(ValueError, match="another length"):
-        vocabulary.survey(np.zeros(5000, np.float32), run.found[0])
-    vocabulary.survey(row, run.found[0])
+        Candidates(np.zeros(5000, np.float32), None, run.found[0])
+    Candidates(row, None, run.found[0])
     with pytest.raises(ValueError, match="taken before"):
-        vocabulary.survey(row, run.found[0])
+        Candidates(row, None, run.found[0])

@@ -22,8 +22,7 @@ def top_h(candidates: Candidates, context: Context, share: float) -> Candidates:
     Top-H decoding (Potraghloo et al. 2025, arXiv:2509.02510), as transformers has it: of the 100
     likeliest tokens alone, and of their distribution.
     """
-    survey = candidates.survey
-    scores = survey.at(survey.leading(_LEADING)).astype(np.float64)
+    scores = candidates.scores_of(candidates.leading(_LEADING)).astype(np.float64)
     probs = np.exp(scores - scores[0])
     probs = probs[probs > 0] / probs.sum()
     reached = np.cumsum(probs * -np.log(probs))
@@ -50,7 +49,7 @@ def eta_cutoff(candidates: Candidates, context: Context, epsilon: float) -> Cand
 
 
 def _at_least(candidates: Candidates, logprob: float) -> Candidates:
-    return candidates.above(min(candidates.logsumexp + logprob, candidates.survey.most))
+    return candidates.above(min(candidates.logsumexp + logprob, candidates.most))
 
 
 ROWS = (

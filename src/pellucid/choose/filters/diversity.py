@@ -39,9 +39,8 @@ def diversity_penalty(
     if not earlier.tokens:
         return candidates
     tokens, times = np.unique(np.array(earlier.tokens), return_counts=True)
-    here, places = candidates.find(tokens)
-    penalties = np.float32(penalty) * times[here].astype(np.float32)
-    return candidates.changed(places, candidates.survey.at(places) - penalties)
+    penalties = np.float32(penalty) * times.astype(np.float32)
+    return candidates.changed(tokens, candidates.scores_of(tokens) - penalties)
 
 
 ROWS = (Filter(diversity_penalty, ("diversity_penalty",), lambda _task, _penalty: Earlier()),)

@@ -52,11 +52,10 @@ def dry(
         return candidates
     tokens, lengths = _repeats(window, allowed, longest)
     kept = np.array([not breakers.breaks(token) for token in tokens.tolist()], bool)
-    here, places = candidates.find(tokens[kept])
-    exponents = (lengths[kept][here] - allowed).astype(np.float64)
+    tokens, exponents = tokens[kept], (lengths[kept] - allowed).astype(np.float64)
     with np.errstate(over="ignore"):
         penalties = (multiplier * base**exponents).astype(np.float32)
-    return candidates.changed(places, candidates.survey.at(places) - penalties)
+    return candidates.changed(tokens, candidates.scores_of(tokens) - penalties)
 
 
 def _repeats(window: Ids, least: int, longest: int) -> tuple[Ids, Ids]:

@@ -32,8 +32,8 @@ def exponential_decay_length_penalty(
     if beyond <= 0:
         return candidates
     growth = math.expm1(min(beyond * math.log(factor), _FAR))
-    ends = candidates.places(context.stop_ids)
-    old = candidates.survey.at(ends).astype(np.float64)
+    ends = context.stop_ids
+    old = candidates.scores_of(ends).astype(np.float64)
     ends, old = ends[old > REMOVED], old[old > REMOVED]
     raised = np.clip(old + np.abs(old) * growth, -_LARGEST, _LARGEST)
     return candidates.changed(ends, raised.astype(np.float32))

@@ -37,24 +37,23 @@ def frequency_penalty(
 ) -> Candidates:
     """Subtract the penalty for each time that a token stands in the answer (OpenAI's formula)."""
     times = Counter(_said(context, last).tolist())
-    here, places = candidates.find(np.fromiter(times, np.int64))
-    penalties = np.fromiter(times.values(), np.float32)[here] * np.float32(penalty)
-    return candidates.changed(places, candidates.survey.at(places) - penalties)
+    tokens = np.fromiter(times, np.int64)
+    penalties = np.fromiter(times.values(), np.float32) * np.float32(penalty)
+    return candidates.changed(tokens, candidates.scores_of(tokens) - penalties)
 
 
 def presence_penalty(
     candidates: Candidates, context: Context, penalty: float, last: int | None = None
 ) -> Candidates:
     """Subtract the penalty once from every token of the answer (OpenAI's formula)."""
-    places = candidates.places(_said(context, last))
-    return candidates.changed(places, candidates.survey.at(places) - np.float32(penalty))
+    tokens = _said(context, last)
+    return candidates.changed(tokens, candidates.scores_of(tokens) - np.float32(penalty))
 
 
 def _divided(candidates: Candidates, tokens: Ids, penalty: float) -> Candidates:
-    used = candidates.places(tokens)
-    old = candidates.survey.at(used)
+    old = candidates.scores_of(tokens)
     by = np.float32(penalty)
-    return candidates.changed(used, np.where(old < 0, old * by, old / by))
+    return candidates.changed(tokens, np.where(old < 0, old * by, old / by))
 
 
 def _said(context: Context, last: int | None) -> Ids:

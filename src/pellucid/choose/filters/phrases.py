@@ -35,11 +35,10 @@ def sequence_bias(candidates: Candidates, context: Context, phrases: list[Phrase
     As in transformers, the numbers of several phrases that one token completes add up.
     """
     tokens, biases = _completing(phrases, context.ids)
-    here, places = candidates.find(tokens)
-    once, which = np.unique(places, return_inverse=True)
+    once, which = np.unique(tokens, return_inverse=True)
     sums = np.zeros(len(once), np.float32)
-    np.add.at(sums, which, biases[here])
-    return candidates.changed(once, candidates.survey.at(once) + sums)
+    np.add.at(sums, which, biases)
+    return candidates.changed(once, candidates.scores_of(once) + sums)
 
 
 def _completing(phrases: list[Phrases], ids: Ids) -> tuple[Ids, Floats]:

@@ -17,7 +17,7 @@ def top_n_sigma(candidates: Candidates, context: Context, n: float) -> Candidate
     Tang et al. 2024, arXiv:2411.07641. The deviation is that of the scores that are left.
     """
     scores = candidates.scores
-    return candidates.above(candidates.survey.most - n * _deviation(scores))
+    return candidates.above(candidates.most - n * _deviation(scores))
 
 
 def _deviation(scores: Floats) -> float:

@@ -45,7 +45,7 @@ class Memory(Generic[Value]):
         length, candidates = self._seen or (0, None)
         prob = 0.0
         if candidates is not None and length == len(self._values):
-            prob = float(candidates.probs_of(np.array([token]))[0])
+            prob = candidates.prob(token)
         self._values.append(self._move(self.value, prob) if prob else self.value)
 
     def drop(self, count: int) -> None:
@@ -78,7 +78,7 @@ def mirostat(
         left = top_k(candidates, context, _zipf_k(candidates, context.vocab_size, bound))
     else:
         least = candidates.logsumexp - bound * math.log(2)
-        left = candidates.above(min(least, candidates.survey.most))
+        left = candidates.above(min(least, candidates.most))
     memory.saw(left)
     return left
 

@@ -29,9 +29,9 @@ def temperature(
     if spread:
         value = _by_entropy(candidates, value, spread, exponent)
     divided = candidates.divided(value)
-    if not abs(divided.survey.most) < _FARTHEST:
+    if not abs(divided.most) < _FARTHEST:
         # Beyond float32: the differences to the likeliest token are what matters, and they fit.
-        apart = candidates.scores.astype(np.float64) - candidates.survey.most
+        apart = candidates.scores.astype(np.float64) - candidates.most
         with np.errstate(all="ignore"):
             divided = candidates.rescored((apart / value).astype(np.float32))
     return divided

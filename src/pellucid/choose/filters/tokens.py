@@ -14,13 +14,12 @@ from pellucid.weights.tensor import Floats
 
 def logit_bias(candidates: Candidates, context: Context, tokens: Ids, biases: Floats) -> Candidates:
     """Add to the scores of some tokens (OpenAI's formula)."""
-    here, places = candidates.find(tokens)
-    return candidates.changed(places, candidates.survey.at(places) + biases[here])
+    return candidates.changed(tokens, candidates.scores_of(tokens) + biases)
 
 
 def allowed_token_ids(candidates: Candidates, context: Context, tokens: Ids) -> Candidates:
     """Remove all but these tokens (vLLM's); an end that is not named is removed too."""
-    return candidates.keep(candidates.places(tokens))  # rising, and none twice
+    return candidates.keep(tokens)  # rising, and none twice
 
 
 def suppress_tokens(candidates: Candidates, context: Context, tokens: Ids) -> Candidates:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
-from pellucid.choose.vocabulary import TAILS, Survey, at_least, survey, tails, weights
+from pellucid.choose.vocabulary import TAILS, at_least, tails, weights
 from pellucid.weights.tensor import Floats
 
 _SHORT = 4096  # so few keys are sorted faster than looked through once more
@@ -23,9 +23,8 @@ def top_k(candidates: Candidates, context: Context, k: int) -> Candidates:
 
     Fan et al. 2018, arXiv:1805.04833.
     """
-    survey = candidates.survey
-    first = survey.leading(k)
-    return candidates.above(survey.score(first[-1])) if len(first) == k else candidates
+    least = candidates.least(k)
+    return candidates if least is None else candidates.above(least)
 
 
 def top_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0) -> Candidates:
@@ -33,11 +32,11 @@ def top_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0)
 
     Holtzman et al. 2019, arXiv:1904.09751.
     """
-    edge = candidates.survey.nucleus(p)
+    edge = candidates.nucleus(p)
     if edge is None:
         each, total = weights(candidates.scores)
         edge = _edge(candidates.scores, each, p * total)
-    return candidates.above(_at_least(min_keep, candidates.survey, edge))
+    return candidates.above(_at_least(min_keep, candidates, edge))
 
 
 def min_p(
@@ -47,8 +46,8 @@ def min_p(
 
     Nguyen et al. 2024, arXiv:2407.01082.
     """
-    least = candidates.survey.most + math.log(fraction)
-    return candidates.above(_at_least(min_keep, candidates.survey, least))
+    least = candidates.most + math.log(fraction)
+    return candidates.above(_at_least(min_keep, candidates, least))
 
 
 def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int = 0) -> Candidates:
@@ -65,16 +64,17 @@ def typical_p(candidates: Candidates, context: Context, p: float, min_keep: int 
     np.negative(np.abs(nearness, out=nearness), out=nearness)
     edge = _edge(nearness, each, p * total)
     if min_keep:
-        edge = _at_least(min_keep, survey(nearness), edge)
+        edge = _at_least(min_keep, Candidates(nearness), edge)
     return candidates.reaching(nearness, edge)
 
 
-def _at_least(count: int, keys: Survey, edge: float) -> float:
+def _at_least(count: int, keys: Candidates, edge: float) -> float:
     """The edge, or as much lower as it takes for so many keys to reach it.
 
     Removed tokens have the lowest keys.
     """
-    return min(edge, keys.score(keys.leading(count)[-1])) if count else edge
+    least = keys.least(min(count, keys.count))
+    return edge if least is None else min(edge, least)
 
 
 def _edge(keys: Floats, weights: Floats, wanted: float) -> float:

@@ -62,9 +62,9 @@ def watermarking_config(candidates: Candidates, context: Context, green: Green) 
     if len(ids) < green.mark.context_width:
         return candidates
     if green.table is not None:
-        places = candidates.places(green.likeliest(candidates, ids, size))
-        bias = np.float32(green.mark.bias)
-        return candidates.changed(places, candidates.survey.at(places) + bias)
+        tokens = green.likeliest(candidates, ids, size)
+        raised = candidates.scores_of(tokens) + np.float32(green.mark.bias)
+        return candidates.changed(tokens, raised)
     added = np.zeros(size, np.float32)  # a fourth of all tokens is green: too many to look for each
     added[green.tokens(ids, size)] = green.mark.bias
     here = added if candidates.ids is None else added[candidates.ids]

@@ -23,15 +23,14 @@ def xtc(
     assert context.draws, "a parameter that asks for sampling comes with draws"
     if context.draws.uniform() >= probability:
         return candidates
-    survey = candidates.survey
-    places = survey.at_least(candidates.logsumexp + math.log(threshold))
-    if len(places) < 2:
+    top = candidates.at_least(candidates.logsumexp + math.log(threshold))
+    if len(top) < 2:
         return candidates
-    scores = survey.at(places)
-    excluded = places[scores > scores.min()]
+    scores = candidates.scores_of(top)
+    excluded = top[scores > scores.min()]
     if candidates.count - len(excluded) < min_keep:
         return candidates
-    return candidates.without(candidates.tokens(excluded))
+    return candidates.without(excluded)
 
 
 ROWS = (Filter(xtc, ("xtc_probability", "xtc_threshold", "min_keep")),)

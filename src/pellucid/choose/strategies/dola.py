@@ -47,7 +47,7 @@ def contrast(own: Candidates, early: Floats) -> Candidates:
 
     Tokens of less than a tenth of the greatest probability are removed.
     """
-    near = own.above(own.survey.most + _RELATIVE_TOP)
+    near = own.above(own.most + _RELATIVE_TOP)
     before = early if near.ids is None else early[near.ids]
     gain = vocabulary.logsumexp(early) - own.logsumexp
     return near.rescored(near.scores - before + np.float32(gain))

@@ -167,7 +167,7 @@ class ModelDrafter:
             candidates = self._picker.steps(self._branch, scored)[-1][1]
         except ParameterError:  # nothing is left here; whether to complain is up to the verifier
             return None
-        confidence = 1 / candidates.survey.total()  # the softmax of the highest score
+        confidence = 1 / candidates.total  # the softmax of the highest score
         if confidence < (self._task.parameters.assistant_confidence_threshold or 0):
             return None
         draws = self._picker.draws

@@ -29,7 +29,7 @@ class Picker:
             return steps
         beside = None if scored.beside is None else scored.beside[row]
         context = Context(
-            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, own.survey.size
+            branch.array, task.prompt_length, task.stop_ids, beside, self.draws, own.size
         )
         return [*steps, *task.chain(steps[-1][1], context, branch)]
 

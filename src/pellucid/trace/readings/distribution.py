@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.choose.parameters.values import Integer
-from pellucid.choose.vocabulary import entropy, survey
+from pellucid.choose.candidates import Candidates
+from pellucid.choose.vocabulary import entropy
 from pellucid.engine.running import check_finite
 from pellucid.model.config import ModelConfig
 from pellucid.trace.form import Form, counts, floats, logprobs
@@ -36,8 +37,8 @@ def summary(logits: Floats, top: int, targets: Ids) -> dict[str, Array]:
         "ranks": np.zeros(len(logits), np.int64),
     }
     for i, (row, target) in enumerate(zip(logits, targets, strict=True)):
-        surveyed = survey(row)
-        first, total = surveyed.leading(top), surveyed.logsumexp()
+        surveyed = Candidates(row)
+        first, total = surveyed.leading(top), surveyed.logsumexp
         made["top_ids"][i, : len(first)] = first
         made["top_logprobs"][i, : len(first)] = row[first] - np.float32(total)
         made["entropy"][i] = max(0.0, entropy(row))

@@ -1,0 +1,103 @@
+#include "candidates.hpp"
+
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+namespace pellucid {
+namespace {
+
+constexpr float kRemoved = -std::numeric_limits<float>::infinity();
+
+}  // namespace
+
+std::optional<std::int64_t> Candidates::place(std::int64_t token) const {
+    if (!ids_) return 0 <= token && token < static_cast<std::int64_t>(size()) ? std::optional(token) : std::nullopt;
+    const auto at = std::lower_bound(ids_->begin(), ids_->end(), token);
+    return at != ids_->end() && *at == token ? std::optional(at - ids_->begin()) : std::nullopt;
+}
+
+float Candidates::score(std::int64_t token) const {
+    const auto at = place(token);
+    return at ? survey_[*at] : kRemoved;
+}
+
+double Candidates::prob(std::int64_t token) {
+    const auto at = place(token);
+    return at ? std::exp(survey_[*at] - survey_.logsumexp()) : 0.0;
+}
+
+std::int64_t Candidates::rank(std::int64_t token) {
+    const float of = score(token);
+    return survey_.ranks(&of, 1)[0];
+}
+
+Places Candidates::tokens(Places places) const {
+    if (ids_)
+        for (std::int64_t& place : places) place = (*ids_)[place];
+    return places;
+}
+
+Places Candidates::alive() const {
+    if (ids_ && survey_.left() == size()) return *ids_;
+    std::vector<float> scores(size());
+    survey_.copy(scores.data());
+    Places places;
+    places.reserve(survey_.left());
+    for (std::size_t i = 0; i < scores.size(); i++)
+        if (scores[i] > kRemoved) places.push_back(static_cast<std::int64_t>(i));
+    return tokens(std::move(places));
+}
+
+double Candidates::mass(const std::int64_t* tokens, std::size_t count) {
+    Places here;
+    for (std::size_t i = 0; i < count; i++)
+        if (const auto at = place(tokens[i])) here.push_back(*at);
+    return survey_.mass(here.data(), here.size());
+}
+
+double Candidates::lost_of(Candidates& before) {
+    if (ids_ == before.ids_ && size() == before.size()) return survey_.lost_of(before.survey_);
+    const Places left = alive();
+    return std::max(0.0, 1 - before.mass(left.data(), left.size()));
+}
+
+void Candidates::dense(float* out, std::size_t vocab_size) const {
+    if (!ids_) {
+        if (size() != vocab_size) throw std::invalid_argument("a vocabulary of another size");
+        return survey_.copy(out);
+    }
+    std::fill_n(out, vocab_size, kRemoved);
+    for (std::size_t i = 0; i < size(); i++)
+        if (static_cast<std::size_t>((*ids_)[i]) < vocab_size) out[(*ids_)[i]] = survey_[i];
+}
+
+Candidates Candidates::changed(const std::int64_t* tokens, const float* scores, std::size_t count) {
+    Places places;
+    std::vector<float> theirs;
+    for (std::size_t i = 0; i < count; i++)
+        if (const auto at = place(tokens[i])) {
+            places.push_back(*at);
+            theirs.push_back(scores[i]);
+        }
+    return {survey_.changed(places.data(), theirs.data(), places.size()), ids_};
+}
+
+Candidates Candidates::keep(const Places& places) const {
+    const bool few = 4 * places.size() <= size();
+    auto scores = std::make_shared<std::vector<float>>(few ? places.size() : size());
+    if (few) {
+        std::transform(places.begin(), places.end(), scores->begin(), [&](std::int64_t place) { return survey_[place]; });
+        return {Survey(survey_.kernels(), scores), std::make_shared<const Places>(tokens(places))};
+    }
+    survey_.copy(scores->data());
+    std::int64_t next = 0;
+    for (std::int64_t place : places) {
+        std::fill(scores->data() + next, scores->data() + place, kRemoved);
+        next = place + 1;
+    }
+    std::fill(scores->begin() + next, scores->end(), kRemoved);
+    return {Survey(survey_.kernels(), scores), ids_};
+}
+
+}  // namespace pellucid

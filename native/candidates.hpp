@@ -1,0 +1,50 @@
+// What may be chosen: tokens and their scores, surveyed. Nothing here is ever changed in place.
+#pragma once
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "survey.hpp"
+
+namespace pellucid {
+
+// A token that was removed has minus infinity, or is not here any more: which of the two is a matter of
+// speed alone. Where tokens are asked for, those that are not here have minus infinity too.
+class Candidates {
+public:
+    // Rising; null is the whole vocabulary, token i at place i.
+    using Ids = std::shared_ptr<const Places>;
+
+    Candidates(Survey survey, Ids ids) : survey_(std::move(survey)), ids_(std::move(ids)) {}
+
+    Survey& survey() { return survey_; }
+    const Ids& ids() const { return ids_; }
+    std::size_t size() const { return survey_.size(); }
+    std::int64_t token(std::int64_t place) const { return ids_ ? (*ids_)[place] : place; }
+    std::optional<std::int64_t> place(std::int64_t token) const;
+    float score(std::int64_t token) const;
+    double prob(std::int64_t token);
+    std::int64_t rank(std::int64_t token);
+    Places leading(std::size_t k) { return tokens(survey_.leading(k)); }
+    // Those that are left; rising.
+    Places alive() const;
+    // Of the softmax, what these tokens have; and what of `before`'s those have that are not left here.
+    double mass(const std::int64_t* tokens, std::size_t count);
+    double lost_of(Candidates& before);
+    // The scores of the whole vocabulary.
+    void dense(float* out, std::size_t vocab_size) const;
+
+    // The same tokens, some with other scores.
+    Candidates changed(const std::int64_t* tokens, const float* scores, std::size_t count);
+    Candidates divided(float by) const { return {survey_.divided(by), ids_}; }
+    // Of the tokens at these places, which rise. When they are a fourth of all or fewer, the others are dropped.
+    Candidates keep(const Places& places) const;
+
+    Places tokens(Places places) const;
+
+private:
+    Survey survey_;
+    Ids ids_;
+};
+
+}  // namespace pellucid
