@@ -5,10 +5,12 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <unordered_set>
 #include <utility>
 
 #include "candidates.hpp"
@@ -95,11 +97,12 @@ private:
     Candidates made_;
 };
 
-std::vector<float> scores_of(const Candidates& of, const Tokens& tokens) {
-    std::vector<float> scores(tokens.shape(0));
-    std::transform(tokens.data(), tokens.data() + scores.size(), scores.begin(), [&](std::int64_t token) { return of.score(token); });
+std::vector<float> scores_of(const Candidates& of, const std::int64_t* tokens, std::size_t count) {
+    std::vector<float> scores(count);
+    std::transform(tokens, tokens + count, scores.begin(), [&](std::int64_t token) { return of.score(token); });
     return scores;
 }
+std::vector<float> scores_of(const Candidates& of, const Tokens& tokens) { return scores_of(of, tokens.data(), tokens.shape(0)); }
 
 Given<double> shares(std::vector<float>&& scores, double logsumexp) {
     std::vector<double> probs(scores.size());
@@ -129,6 +132,63 @@ std::tuple<std::array<double, kTails>, std::array<std::size_t, kTails>> tails(
     return {sums, counts};
 }
 
+// What became of some tokens, step by step. Python asks for what is told of a step when somebody reads it.
+class Followed {
+public:
+    // Those who lead before the first and after the last step, and the token that was chosen.
+    Followed(const nb::list& steps, std::int64_t token, std::size_t size, bool drawn) {
+        std::vector<Candidates*> all;
+        for (nb::handle step : steps) all.push_back(&*nb::cast<Held&>(step[1]));
+        gather(all.front()->leading(size));
+        if (all.back() != all.front()) gather(all.back()->leading(size));
+        gather({token});
+        for (std::size_t i = 0; i < all.size(); i++) steps_.push_back(told(steps[i][0], *all[i], i ? all[i - 1] : nullptr));
+        if (drawn) below_ = all.back()->below(token);
+    }
+
+    Given<std::int64_t> ids() const { return given(Places(ids_)); }
+    std::optional<double> below() const { return below_; }
+    nb::list entries() const {
+        nb::list all;
+        for (const Step& s : steps_)
+            all.append(nb::make_tuple(s.name, given(std::vector<float>(s.scores)), given(Places(s.ranks)), s.logsumexp, s.left, s.removed));
+        return all;
+    }
+
+private:
+    struct Step {
+        nb::object name;
+        std::vector<float> scores;
+        Places ranks;
+        double logsumexp;
+        std::size_t left;
+        double removed;         // what those had before who are not left after this
+    };
+
+    void gather(const Places& tokens) {
+        for (std::int64_t token : tokens)
+            if (known_.insert(token).second) ids_.push_back(token);
+    }
+    Step told(nb::object name, Candidates& now, Candidates* before) const {
+        if (&now == before) {
+            Step same = steps_.back();
+            same.name = std::move(name);
+            same.removed = 0;
+            return same;
+        }
+        Survey& survey = now.survey();
+        std::vector<float> scores = scores_of(now, ids_.data(), ids_.size());
+        Places ranks = survey.ranks(scores.data(), scores.size());
+        const bool fewer = before && survey.left() < before->survey().left();
+        return {std::move(name), std::move(scores), std::move(ranks), survey.logsumexp(), survey.left(), fewer ? now.lost_of(*before) : 0.0};
+    }
+
+    std::unordered_set<std::int64_t> known_;
+    Places ids_;
+    std::vector<Step> steps_;
+    std::optional<double> below_;
+};
+
 void bind_candidates(nb::module_& m) {
     nb::class_<Held>(m, "Candidates")
         .def(nb::init<Row, const std::optional<Tokens>&, Found*>(), "scores"_a, "ids"_a = nb::none(), "found"_a = nb::none())
@@ -157,11 +217,6 @@ void bind_candidates(nb::module_& m) {
         })
         .def("probs_of", [](Held& c, Tokens tokens) { return shares(scores_of(*c, tokens), c->survey().logsumexp()); }, "tokens"_a)
         .def("scores_of", [](Held& c, Tokens tokens) { return given(scores_of(*c, tokens)); }, "tokens"_a)
-        .def("told", [](Held& c, Tokens tokens) {
-            std::vector<float> scores = scores_of(*c, tokens);
-            Places ranks = c->survey().ranks(scores.data(), scores.size());
-            return std::tuple(given(std::move(scores)), given(std::move(ranks)), c->survey().logsumexp(), c->survey().left());
-        }, "tokens"_a)
         .def("mass", [](Held& c, Tokens tokens) { return c->mass(tokens.data(), tokens.shape(0)); }, "tokens"_a)
         .def("lost_of", [](Held& c, Held& before) { return c->lost_of(*before); }, "before"_a)
         .def("sums", [](Held& c) { return given(c->survey().sums()); })
@@ -206,6 +261,11 @@ void bind_candidates(nb::module_& m) {
 
 void bind_vocabulary(nb::module_& m) {
     nb::class_<Found>(m, "Found");
+    nb::class_<Followed>(m, "Followed")
+        .def(nb::init<const nb::list&, std::int64_t, std::size_t, bool>(), "steps"_a, "token"_a, "size"_a, "drawn"_a)
+        .def_prop_ro("ids", &Followed::ids, nb::rv_policy::automatic)
+        .def_prop_ro("below", &Followed::below)
+        .def("entries", &Followed::entries);
     bind_candidates(m);
     m.def("weigh", [](Scores scores, std::optional<Array<float>> weights) {
         const Kernels* table = kernels("");

@@ -62,6 +62,11 @@ double Candidates::lost_of(Candidates& before) {
     return std::max(0.0, 1 - before.mass(left.data(), left.size()));
 }
 
+double Candidates::below(std::int64_t token) {
+    const auto place = ids_ ? std::lower_bound(ids_->begin(), ids_->end(), token) - ids_->begin() : token;
+    return survey_.below(std::min<std::size_t>(place, size()));
+}
+
 void Candidates::dense(float* out, std::size_t vocab_size) const {
     if (!ids_) {
         if (size() != vocab_size) throw std::invalid_argument("a vocabulary of another size");

@@ -31,6 +31,8 @@ public:
     // Of the softmax, what these tokens have; and what of `before`'s those have that are not left here.
     double mass(const std::int64_t* tokens, std::size_t count);
     double lost_of(Candidates& before);
+    // What of the softmax all tokens before this one have, in order of ids.
+    double below(std::int64_t token);
     // The scores of the whole vocabulary.
     void dense(float* out, std::size_t vocab_size) const;
 

@@ -78,7 +78,7 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     for (std::size_t b : touched) made.look(b, fresh[b]);
     made.conclude();
     if (!made.found_.sums.empty())
-        for (std::size_t b : touched) made.found_.sums[b] = made.weigh(b, nullptr);
+        for (std::size_t b : touched) made.found_.sums[b] = made.weigh(b, length(b), nullptr);
     auto moved = [&](const Leader& one) { return std::binary_search(where.begin(), where.end(), one.place); };
     made.leaders_.erase(std::remove_if(made.leaders_.begin(), made.leaders_.end(), moved), made.leaders_.end());
     for (std::int64_t place : where)
@@ -127,13 +127,13 @@ double Survey::scale(std::size_t block) const {
     return found_.sums[block] == 0 ? 0 : std::exp(static_cast<double>(found_.top(block)) - most_);
 }
 
-double Survey::weigh(std::size_t block, float* weights) const {
+double Survey::weigh(std::size_t block, std::size_t n, float* weights) const {
     const auto [scores, by, top] = blocks_[block];  // a quotient's rounding may be too much for so small a number
-    return found_.kernels->weigh(scores, length(block), by == 1 ? found_.top(block) : top, by, weights);
+    return found_.kernels->weigh(scores, n, by == 1 ? found_.top(block) : top, by, weights);
 }
 
 void Survey::weigh() {
-    for (std::size_t b = found_.sums.size(); b < blocks_.size(); b++) found_.sums.push_back(weigh(b, nullptr));
+    for (std::size_t b = found_.sums.size(); b < blocks_.size(); b++) found_.sums.push_back(weigh(b, length(b), nullptr));
 }
 
 std::vector<double> Survey::sums() {
@@ -154,6 +154,14 @@ double Survey::total() {
 double Survey::mass(const std::int64_t* places, std::size_t count) {
     double sum = 0;
     for (std::size_t i = 0; i < count; i++) sum += std::exp(static_cast<double>((*this)[places[i]]) - most_);
+    return sum / total();
+}
+
+double Survey::below(std::size_t place) {
+    const std::vector<double> all = sums();
+    const std::size_t block = place / kBlock;
+    double sum = std::accumulate(all.begin(), all.begin() + block, 0.0);
+    if (const std::size_t n = place % kBlock) sum += weigh(block, n, nullptr) * scale(block);
     return sum / total();
 }
 
@@ -199,7 +207,7 @@ std::size_t Survey::drawn(double uniform) {
     const std::size_t block = reach(sums(), goal), n = length(block);
     goal /= scale(block);
     std::vector<float> weights(n);
-    weigh(block, weights.data());
+    weigh(block, n, weights.data());
     return block * kBlock + reach(weights, goal);
 }
 

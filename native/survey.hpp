@@ -61,6 +61,8 @@ public:
     double logsumexp() { return most_ + std::log(total()); }
     // What of the softmax these places have.
     double mass(const std::int64_t* places, std::size_t count);
+    // What of it all earlier places have.
+    double below(std::size_t place);
     // What of `before`'s softmax those scores have that are minus infinity here.
     double lost_of(Survey& before);
     // The first place at which the running sum of the softmax exceeds `uniform`; one must be left.
@@ -116,7 +118,7 @@ private:
     void look(std::size_t block, const float* scores) { found_.look_at_parts(block, scores, length(block)); }
     void conclude();                                // from all parts
     void weigh();                                   // all blocks that are not yet
-    double weigh(std::size_t block, float* weights) const;
+    double weigh(std::size_t block, std::size_t n, float* weights) const;    // the first n of it
     // f(first place, scores, count) for each part that may have a score from edge on, which may rise meanwhile.
     template <class Function>
     void each_part(const float& edge, Function f) const;

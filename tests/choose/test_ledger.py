@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.choose import ledger as module
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
 from pellucid.choose.draw import Draws, draw
@@ -77,7 +76,6 @@ def check(ledger: Ledger, steps: Steps) -> None:
     assert told == {i: fates.get(i) for i in ledger.ids.tolist()}
 
 
-@pytest.mark.parametrize("few", [0, 40, 1024], ids=["all read at once", "some", "all read later"])
 @given(
     seed=st.integers(0, 2**32),
     settings=st.lists(st.sampled_from(SOME), max_size=4),
@@ -85,32 +83,25 @@ def check(ledger: Ledger, steps: Steps) -> None:
     rarest=st.booleans(),
 )
 def test_each_entry_is_what_the_whole_vocabulary_says(
-    few: int, seed: int, settings: list[dict[str, Any]], size: int, rarest: bool
+    seed: int, settings: list[dict[str, Any]], size: int, rarest: bool
 ) -> None:
-    """Whether it was written down at once or made later, of few candidates that were kept."""
     steps = chosen(seed, settings)
     last = steps[-1][1]
     token = int(last.leading(VOCAB)[-1 if rarest else 0])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_FEW", few)
-        ledger = account(steps, token, None, size)
-    check(ledger, steps)
+    check(account(steps, token, None, size), steps)
 
 
-@pytest.mark.parametrize("few", [0, 1024], ids=["read at once", "read later"])
 @given(
     seed=st.integers(0, 2**32),
     settings=st.lists(st.sampled_from(SOME), max_size=3),
     uniform=st.floats(0, 1, exclude_max=True),
 )
 def test_the_draw_lies_in_the_part_of_the_drawn_token(
-    few: int, seed: int, settings: list[dict[str, Any]], uniform: float
+    seed: int, settings: list[dict[str, Any]], uniform: float
 ) -> None:
     steps = chosen(seed, settings)
     token = draw(steps[-1][1], uniform)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_FEW", few)
-        landed = account(steps, token, uniform, 5).landed
+    landed = account(steps, token, uniform, 5).landed
     cumulative = np.cumsum(softmax(steps[-1][1].dense(VOCAB)))
     below = cumulative[token - 1] if token else 0.0
     assert landed == pytest.approx((below, cumulative[token]), abs=1e-6)
@@ -139,19 +130,8 @@ def test_a_tiny_mass_that_was_removed_is_not_lost_in_rounding() -> None:
     logits[4] = -30.0
     own = Candidates(logits)
     left = own.without(np.array([4]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_FEW", 0)
-        entry = account([("model", own), ("suppress_tokens", left)], 0, None, 3).entries[1]
+    entry = account([("model", own), ("suppress_tokens", left)], 0, None, 3).entries[1]
     assert entry.removed == pytest.approx(np.exp(-30.0) / (VOCAB - 1), rel=1e-4)
-
-
-def test_a_whole_vocabulary_is_not_kept() -> None:
-    """At 262,144 tokens it would be a mebibyte for each filter and token."""
-    own = Candidates(np.zeros(5000, np.float32))
-    steps = [("model", own), ("temperature", own.rescored(own.scores * 2))]
-    kept = account(steps, 0, None, 5).steps
-    assert all(len(step.scores) == 5 for step in kept if isinstance(step, module.Entry))
-    assert all(isinstance(step, module.Entry) for step in kept)
 
 
 def test_ledgers_are_equal_where_all_that_they_say_is() -> None:

@@ -63,7 +63,9 @@ def test_a_number_of_a_ledger_is_found(told):
     entry = replace(
         ledger.entries[0], logsumexp=float(np.nextafter(ledger.entries[0].logsumexp, 9))
     )
-    token = replace(answer.tokens[1], ledger=replace(ledger, steps=(entry, *ledger.entries[1:])))
+    other = replace(ledger)
+    vars(other)["entries"] = (entry, *ledger.entries[1:])
+    token = replace(answer.tokens[1], ledger=other)
     tokens = (answer.tokens[0], token, *answer.tokens[2:])
     (wrong,) = [c for c in checks(told, replace(answer, tokens=tokens)) if not c.same]
     assert (wrong.what, wrong.why) == ("answer: ledgers", "that of token 1 is another")

@@ -102,9 +102,6 @@ class Candidates:
 
     def probs_of(self, tokens: Ids) -> Doubles: ...
     def scores_of(self, tokens: Ids) -> Floats: ...
-    def told(self, tokens: Ids) -> tuple[Floats, Ids, float, int]:
-        """Of these tokens the scores and ranks; of all `logsumexp` and `count`."""
-
     def mass(self, tokens: Ids) -> float:
         """The probability of all of these."""
 
@@ -140,6 +137,18 @@ class Candidates:
 
     def where(self, which: npt.NDArray[np.bool_]) -> Candidates:
         """Those of `scores` where it is true."""
+
+class Followed:
+    """What became of some tokens, step by step; see `pellucid.choose.ledger`."""
+
+    def __init__(
+        self, steps: list[tuple[str, Candidates]], token: int, size: int, drawn: bool
+    ) -> None: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def below(self) -> float | None: ...
+    def entries(self) -> list[tuple[str, Floats, Ids, float, int, float]]: ...
 
 Plan: Any
 Sequence: Any

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.choose import vocabulary
+from pellucid.backends._native import Followed
 from pellucid.choose.candidates import REMOVED, Candidates
 from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 Probs = npt.NDArray[np.float64]
-
-_FEW = 1024  # candidates that are kept as they are until somebody reads what became of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +45,22 @@ class Entry:
         return np.exp(self.scores.astype(np.float64) - self.logsumexp)
 
 
-@dataclass(frozen=True)
-class Few:
-    """What a filter left when that is little: enough to make its entry when it is read.
+class Told(Protocol):
+    """What a ledger is made of."""
 
-    `removed` is None where what was before is kept as well, and tells it.
-    """
+    @property
+    def ids(self) -> Ids:
+        """The candidates that are followed."""
+        ...
 
-    name: str
-    candidates: Candidates
-    removed: float | None
+    @property
+    def below(self) -> float | None:
+        """The probability that all ids had below the token that was drawn."""
+        ...
+
+    def entries(self) -> Sequence[tuple[str, Floats, Ids, float, int, float]]:
+        """What `Entry` says, of each step."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -80,21 +84,16 @@ class Draft:
 class Ledger:
     """One choice: who was followed, what each filter did, what was drawn, what was chosen.
 
-    `ids` are the leading candidates of the model, in its order, then those that lead after all
-    filters, and the chosen token, where these are others. `uniform` is the random number that drew;
-    None where the likeliest was taken. `steps` are what `entries` are made of. `below` is the
-    probability that all lower ids had when the token was drawn; None where nothing was drawn, or
-    where few were left, which tell it.
+    `told` is read when somebody asks for `ids` or `entries`. `uniform` is the random number that
+    drew; None where the likeliest was taken.
     A rejected `draft` leaves a last step "speculation": what the tokens have beyond the drafting
     model's distribution, from which one was drawn. An accepted one was drawn by that model.
     A token that was picked `by_hand` may be one that a filter removed.
     """
 
-    ids: Ids
-    steps: tuple[Entry | Few, ...]
+    told: Told
     token: int
     uniform: float | None
-    below: float | None = None
     draft: Draft | None = None
     by_hand: bool = False
 
@@ -109,22 +108,18 @@ class Ledger:
     __hash__ = None  # type: ignore[assignment]
 
     @cached_property
-    def entries(self) -> tuple[Entry, ...]:
-        """What the followed candidates were after each filter; the model's own come first."""
-        made: list[Entry] = []
-        before: Candidates | None = None
-        for step in self.steps:
-            if isinstance(step, Few):
-                removed = (
-                    _removed(before, step.candidates) if step.removed is None else step.removed
-                )
-                made.append(_entry(step.name, self.ids, step.candidates, removed))
-                before = step.candidates
-            else:
-                made.append(step)
-        return tuple(made)
+    def ids(self) -> Ids:
+        """The leading candidates of the model, in its order, then those that lead after all
+        filters, and the chosen token, where these are others.
+        """
+        return self.told.ids
 
     @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """What the followed candidates were after each filter; the model's own come first."""
+        return tuple(Entry(*told) for told in self.told.entries())
+
+    @property
     def landed(self) -> tuple[float, float] | None:
         """The token's part of the cumulative distribution, in order of ids; None without a draw.
 
@@ -132,9 +127,7 @@ class Ledger:
         """
         if self.uniform is None:
             return None
-        last, below = self.steps[-1], self.below
-        if isinstance(last, Few):
-            below = _below(last.candidates, self.token)
+        below = self.told.below
         assert below is not None
         (place,) = np.flatnonzero(self.ids == self.token)
         return below, below + float(self.entries[-1].probs[place])
@@ -150,50 +143,10 @@ class Ledger:
 
 
 def account(
-    steps: Sequence[tuple[str, Candidates]], token: int, uniform: float | None, size: int
+    steps: list[tuple[str, Candidates]], token: int, uniform: float | None, size: int
 ) -> Ledger:
     """Write down a choice: `steps` are the model's candidates, then what each filter left."""
-    first, last = steps[0][1], steps[-1][1]
-    ids = first.leading(size)
-    leading = ids.tolist()
-    others = [token] if last is first else [*last.leading(size).tolist(), token]
-    known = set(leading)
-    if more := [one for one in dict.fromkeys(others) if one not in known]:
-        ids = np.array([*leading, *more], np.int64)
-    written: list[Entry | Few] = []
-    before = None
-    for name, now in steps:
-        written.append(_step(name, ids, now, before, written[-1] if written else None))
-        before = now
-    drawn = uniform is not None and isinstance(written[-1], Entry)
-    return Ledger(ids, tuple(written), token, uniform, _below(last, token) if drawn else None)
-
-
-def _step(
-    name: str,
-    ids: Ids,
-    now: Candidates,
-    before: Candidates | None,
-    last: Entry | Few | None,
-) -> Entry | Few:
-    """What is kept of a step. A whole vocabulary is read at once, since it is not kept."""
-    if now.size <= _FEW:
-        return Few(name, now, None if isinstance(last, Few) else _removed(before, now))
-    if now is before and isinstance(last, Entry):
-        return replace(last, name=name, removed=0.0)
-    unchanged = isinstance(last, Entry) and last.left == now.count
-    return _entry(name, ids, now, 0.0 if unchanged else _removed(before, now))
-
-
-def _entry(name: str, ids: Ids, now: Candidates, removed: float) -> Entry:
-    return Entry(name, *now.told(ids), removed)
-
-
-def _below(candidates: Candidates, token: int) -> float:
-    """The probability of all tokens with lower ids."""
-    place = token if candidates.ids is None else int(candidates.ids.searchsorted(token))
-    lower = candidates.scores[:place]
-    return math.exp(vocabulary.logsumexp(lower) - candidates.logsumexp) if place else 0.0
+    return Ledger(Followed(steps, token, size, uniform is not None), token, uniform)
 
 
 def _alike(one: object, other: object) -> bool:
@@ -201,9 +154,3 @@ def _alike(one: object, other: object) -> bool:
     pairs = zip(vars(one).values(), vars(other).values(), strict=True)
     return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
 
-
-def _removed(before: Candidates | None, now: Candidates) -> float:
-    """The probability that all removed tokens had."""
-    if before is None or before is now:
-        return 0.0
-    return now.lost_of(before)

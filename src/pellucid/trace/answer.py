@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import get_args
 
 import msgspec
 import numpy as np
 
-from pellucid.choose.ledger import Draft, Entry, Ledger
+from pellucid.choose.ledger import Draft, Ledger
 from pellucid.choose.tree import Fate, Node, Tree
 from pellucid.engine.generation import FinishReason, GeneratedToken, Generation
 from pellucid.trace.columns import Array, numbers, whole, within
 from pellucid.trace.form import CERTAIN
 
 Arrays = dict[str, Array]
+_Step = tuple[str, Array, Array, float, int, float]  # of a ledger, what its `Entry` says
 
 _FATES: tuple[Fate | None, ...] = (None, *get_args(Fate))
 _NONE = math.nan
@@ -102,6 +103,18 @@ def _answer(answer: Generation) -> tuple[AnswerWords, Arrays]:
     return words, columns | {f"ledger.{name}": array for name, array in _ledgers(ledgers).items()}
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What a ledger is made of, read."""
+
+    ids: Array
+    below: float | None
+    steps: list[_Step]
+
+    def entries(self) -> list[_Step]:
+        return self.steps
+
+
 def _words(ledger: Ledger) -> LedgerWords:
     return LedgerWords(
         [entry.name for entry in ledger.entries], ledger.draft is not None, ledger.by_hand
@@ -165,16 +178,14 @@ def _read_ledgers(
             yield None
             continue
         count, end = int(followed[number]), ends[number]
-        steps = []
+        told = _Told(ids[end - count : end], _value(numbers(columns, "below")[number]), [])
         for name in words.filters:
-            steps.append(_read_entry(name, columns, entries, slice(rows, rows + count)))
+            told.steps.append(_read_entry(name, columns, entries, slice(rows, rows + count)))
             entries, rows = entries + 1, rows + count
         ledger = Ledger(
-            ids[end - count : end],
-            tuple(steps),
+            told,
             int(whole(columns, "tokens")[number]),
             _value(numbers(columns, "uniforms")[number]),
-            _value(numbers(columns, "below")[number]),
             _read_draft(columns["drafts"][drafts]) if words.drafted else None,
             words.by_hand,
         )
@@ -186,11 +197,12 @@ def _read_ledgers(
 
 def _check(ledger: Ledger) -> None:
     """Raises ValueError for a ledger that does not tell what it is there for."""
-    if not ledger.steps or np.count_nonzero(ledger.ids == ledger.token) != 1:
+    if not ledger.entries or np.count_nonzero(ledger.ids == ledger.token) != 1:
         raise ValueError("a ledger does not follow its token")
-    if ledger.uniform is not None and ledger.below is None:
+    below = ledger.told.below
+    if ledger.uniform is not None and below is None:
         raise ValueError("a ledger has a draw, and not where it fell")
-    places = [place for place in (ledger.uniform, ledger.below) if place is not None]
+    places = [place for place in (ledger.uniform, below) if place is not None]
     _check_shares(*places, *(entry.removed for entry in ledger.entries))
     for entry in ledger.entries:
         if not (entry.scores - entry.logsumexp <= CERTAIN).all():
@@ -203,11 +215,11 @@ def _check_shares(*shares: float) -> None:
         raise ValueError(f"{odd[0]} is no probability")
 
 
-def _read_entry(name: str, columns: Mapping[str, Array], number: int, rows: slice) -> Entry:
+def _read_entry(name: str, columns: Mapping[str, Array], number: int, rows: slice) -> _Step:
     scores, ranks = numbers(columns, "scores")[rows], whole(columns, "ranks")[rows]
     if not len(scores) == len(ranks) == rows.stop - rows.start:
         raise ValueError(f"step {number} of the ledgers has scores or ranks missing")
-    return Entry(
+    return (
         name,
         scores,
         ranks,
