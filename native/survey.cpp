@@ -57,6 +57,7 @@ Survey::Survey(const float* scores, std::size_t n, Found found) : n_(n), found_(
 }
 
 Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) {
+    leaders(1);         // what is made of it inherits them
     Survey made = *this;
     Places where(places, places + count);
     std::sort(where.begin(), where.end());
@@ -87,7 +88,8 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     return made;
 }
 
-Survey Survey::divided(float by) const {
+Survey Survey::divided(float by) {
+    leaders(1);
     Survey made = *this;
     if (std::any_of(blocks_.begin(), blocks_.end(), [](const Block& block) { return block.by != 1; })) {
         auto memory = std::make_shared<std::vector<float>>(n_);     // two roundings are not one
@@ -258,10 +260,15 @@ void Survey::each(const float& edge, Function f, Ended part_ended) const {
     });
 }
 
-// So many parts have one; the lowest number where there are fewer.
+// So many blocks or parts have one; the lowest number where there are fewer.
 float Survey::bound(std::size_t k) const {
     std::vector<float> tops;
-    std::copy_if(found_.highest.begin(), found_.highest.end(), std::back_inserter(tops), [](float top) { return top > -kInfinity; });
+    auto add = [&](float top) { if (top > -kInfinity) tops.push_back(top); };
+    if (k <= blocks_.size() / 2) {
+        for (std::size_t b = 0; b < blocks_.size(); b++) add(*std::max_element(&found_.highest[b * kParts], &found_.highest[b * kParts] + kParts));
+    } else {
+        std::for_each(found_.highest.begin(), found_.highest.end(), add);
+    }
     if (tops.size() < k) return kLowest;
     std::nth_element(tops.begin(), tops.begin() + (k - 1), tops.end(), std::greater<float>());
     return tops[k - 1];

@@ -16,7 +16,7 @@ namespace pellucid {
 // whoever has just computed them.
 struct Found {
     static constexpr std::size_t kBlock = 1024;     // one sum each: that of `weigh` adds as many up in float32
-    static constexpr std::size_t kPart = 256;       // one highest score each
+    static constexpr std::size_t kPart = 128;       // one highest score each
     static constexpr std::size_t kParts = kBlock / kPart;
 
     Found(const Kernels& kernels, std::size_t n)
@@ -46,7 +46,7 @@ public:
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
     // All scores divided by a number above 0; each is when it is looked at. None that is left becomes
     // minus infinity, however far it is below the others.
-    Survey divided(float by) const;
+    Survey divided(float by);
 
     const Kernels& kernels() const { return *found_.kernels; }
     std::size_t size() const { return n_; }
