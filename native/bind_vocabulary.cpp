@@ -231,6 +231,10 @@ void bind_candidates(nb::module_& m) {
             check_alike(tokens, others);
             return c.with(c->changed(tokens.data(), others.data(), tokens.shape(0)));
         }, "tokens"_a, "scores"_a.noconvert())
+        .def("penalised", [](Held& c, Tokens tokens, float by) { return c.with(c->penalised(tokens.data(), tokens.shape(0), by)); }, "tokens"_a, "by"_a)
+        .def("lowered", [](Held& c, Tokens tokens, float each, float once) {
+            return c.with(c->lowered(tokens.data(), tokens.shape(0), each, once));
+        }, "tokens"_a, "each"_a = 0.0f, "once"_a = 0.0f)
         .def("without", [](Held& c, Tokens tokens) {
             const std::vector<float> removed(tokens.shape(0), -std::numeric_limits<float>::infinity());
             return c.with(c->changed(tokens.data(), removed.data(), removed.size()));

@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+#include <unordered_map>
 
 namespace pellucid {
 namespace {
@@ -50,9 +51,7 @@ Places Candidates::alive() const {
 }
 
 double Candidates::mass(const std::int64_t* tokens, std::size_t count) {
-    Places here;
-    for (std::size_t i = 0; i < count; i++)
-        if (const auto at = place(tokens[i])) here.push_back(*at);
+    const Places here = places(tokens, count);
     return survey_.mass(here.data(), here.size());
 }
 
@@ -77,6 +76,35 @@ void Candidates::dense(float* out, std::size_t vocab_size) const {
         if (static_cast<std::size_t>((*ids_)[i]) < vocab_size) out[(*ids_)[i]] = survey_[i];
 }
 
+Places Candidates::places(const std::int64_t* tokens, std::size_t count) const {
+    Places here;
+    here.reserve(count);
+    for (std::size_t i = 0; i < count; i++)
+        if (const auto at = place(tokens[i])) here.push_back(*at);
+    return here;
+}
+
+template <class Function>
+Candidates Candidates::changed(const Places& places, Function f) {
+    std::vector<float> scores(places.size());
+    std::transform(places.begin(), places.end(), scores.begin(), f);
+    return {survey_.changed(places.data(), scores.data(), places.size()), ids_};
+}
+
+Candidates Candidates::penalised(const std::int64_t* tokens, std::size_t count, float by) {
+    return changed(places(tokens, count), [&](std::int64_t place) {
+        const float score = survey_[place];
+        return score < 0 ? score * by : score / by;
+    });
+}
+
+Candidates Candidates::lowered(const std::int64_t* tokens, std::size_t count, float each, float once) {
+    const Places all = places(tokens, count);
+    std::unordered_map<std::int64_t, float> times;
+    for (std::int64_t place : all) times[place]++;
+    return changed(all, [&](std::int64_t place) { return survey_[place] - (times[place] * each + once); });
+}
+
 Candidates Candidates::changed(const std::int64_t* tokens, const float* scores, std::size_t count) {
     Places places;
     std::vector<float> theirs;
@@ -90,19 +118,20 @@ Candidates Candidates::changed(const std::int64_t* tokens, const float* scores, 
 
 Candidates Candidates::keep(const Places& places) const {
     const bool few = 4 * places.size() <= size();
-    auto scores = std::make_shared<std::vector<float>>(few ? places.size() : size());
+    const std::size_t n = few ? places.size() : size();
+    Survey::Memory scores(new float[n]);
     if (few) {
-        std::transform(places.begin(), places.end(), scores->begin(), [&](std::int64_t place) { return survey_[place]; });
-        return {Survey(survey_.kernels(), scores), std::make_shared<const Places>(tokens(places))};
+        std::transform(places.begin(), places.end(), scores.get(), [&](std::int64_t place) { return survey_[place]; });
+        return {Survey(survey_.kernels(), scores, n), std::make_shared<const Places>(tokens(places))};
     }
-    survey_.copy(scores->data());
+    survey_.copy(scores.get());
     std::int64_t next = 0;
     for (std::int64_t place : places) {
-        std::fill(scores->data() + next, scores->data() + place, kRemoved);
+        std::fill(scores.get() + next, scores.get() + place, kRemoved);
         next = place + 1;
     }
-    std::fill(scores->begin() + next, scores->end(), kRemoved);
-    return {Survey(survey_.kernels(), scores), ids_};
+    std::fill(scores.get() + next, scores.get() + n, kRemoved);
+    return {Survey(survey_.kernels(), scores, n), ids_};
 }
 
 }  // namespace pellucid

@@ -36,6 +36,10 @@ public:
     // The scores of the whole vocabulary.
     void dense(float* out, std::size_t vocab_size) const;
 
+    // Scores above 0 of these tokens divided, those below multiplied; or lowered by `once`, and by `each`
+    // for every time that a token is there.
+    Candidates penalised(const std::int64_t* tokens, std::size_t count, float by);
+    Candidates lowered(const std::int64_t* tokens, std::size_t count, float each, float once);
     // The same tokens, some with other scores.
     Candidates changed(const std::int64_t* tokens, const float* scores, std::size_t count);
     Candidates divided(float by) { return {survey_.divided(by), ids_}; }
@@ -45,6 +49,10 @@ public:
     Places tokens(Places places) const;
 
 private:
+    Places places(const std::int64_t* tokens, std::size_t count) const;     // of those that are here
+    template <class Function>
+    Candidates changed(const Places& places, Function f);                   // f(place) is a new score
+
     Survey survey_;
     Ids ids_;
 };

@@ -45,8 +45,7 @@ Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Sur
     return found;
 }()) {}
 
-Survey::Survey(const Kernels& kernels, std::shared_ptr<std::vector<float>> scores)
-    : Survey(kernels, scores->data(), scores->size()) {
+Survey::Survey(const Kernels& kernels, Memory scores, std::size_t n) : Survey(kernels, scores.get(), n) {
     own_.push_back(std::move(scores));
 }
 
@@ -65,11 +64,11 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     std::vector<std::size_t> touched(where.size());
     std::transform(where.begin(), where.end(), touched.begin(), [](std::int64_t place) { return place / kBlock; });
     touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
-    auto memory = std::make_shared<std::vector<float>>(touched.size() * kBlock);
+    Memory memory(new float[touched.size() * kBlock]);
     std::vector<float*> fresh(blocks_.size());
     for (std::size_t i = 0; i < touched.size(); i++) {
         std::size_t b = touched[i];
-        fresh[b] = memory->data() + i * kBlock;
+        fresh[b] = memory.get() + i * kBlock;
         made.blocks_[b] = {fresh[b]};
         copy(b, fresh[b]);
     }
@@ -92,9 +91,9 @@ Survey Survey::divided(float by) {
     leaders(1);
     Survey made = *this;
     if (std::any_of(blocks_.begin(), blocks_.end(), [](const Block& block) { return block.by != 1; })) {
-        auto memory = std::make_shared<std::vector<float>>(n_);     // two roundings are not one
-        copy(memory->data());
-        for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].scores = memory->data() + b * kBlock;
+        Memory memory(new float[n_]);      // two roundings are not one
+        copy(memory.get());
+        for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].scores = memory.get() + b * kBlock;
         made.own_.push_back(std::move(memory));
     }
     for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].by = by, made.blocks_[b].top = found_.top(b);

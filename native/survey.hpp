@@ -37,9 +37,10 @@ struct Found {
 
 class Survey {
 public:
+    using Memory = std::shared_ptr<float[]>;
     // The scores must outlive it, and all that are made of it.
     Survey(const Kernels& kernels, const float* scores, std::size_t n);
-    Survey(const Kernels& kernels, std::shared_ptr<std::vector<float>> scores);
+    Survey(const Kernels& kernels, Memory scores, std::size_t n);
     // Of scores whose blocks were all looked at.
     Survey(const float* scores, std::size_t n, Found found);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
@@ -131,7 +132,7 @@ private:
     float most_ = 0;
     std::size_t left_ = 0;
     std::vector<Block> blocks_;
-    std::vector<std::shared_ptr<std::vector<float>>> own_;   // what blocks point to that were changed
+    std::vector<Memory> own_;   // what blocks point to that were changed
     Found found_;
     // All that do not come behind `edge_`, in order: what leads is asked for again and again, of this and
     // of what is made of it.

@@ -123,6 +123,12 @@ class Candidates:
     def changed(self, tokens: Ids, scores: Floats) -> Candidates:
         """Some tokens with other scores."""
 
+    def penalised(self, tokens: Ids, by: float) -> Candidates:
+        """Scores above 0 of these tokens divided by a number, those below multiplied."""
+
+    def lowered(self, tokens: Ids, each: float = 0, once: float = 0) -> Candidates:
+        """Less for these tokens: `once`, and `each` for every time that a token is there."""
+
     def without(self, tokens: Ids) -> Candidates:
         """All but these tokens."""
 

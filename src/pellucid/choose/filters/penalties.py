@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-import numpy as np
-
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.filter import Context, Filter
 from pellucid.choose.vocabulary import Ids
@@ -19,7 +15,7 @@ def repetition_penalty(
     CTRL (Keskar et al. 2019, arXiv:1909.05858), with transformers' sign rule; prompt and answer
     count alike, however often a token stands there.
     """
-    return _divided(candidates, _window(context.ids, last), penalty)
+    return candidates.penalised(_window(context.ids, last), penalty)
 
 
 def encoder_repetition_penalty(
@@ -29,31 +25,21 @@ def encoder_repetition_penalty(
 
     transformers' inverse of the repetition penalty, for answers that should keep to a text.
     """
-    return _divided(candidates, context.prompt, 1 / penalty)
+    return candidates.penalised(context.prompt, 1 / penalty)
 
 
 def frequency_penalty(
     candidates: Candidates, context: Context, penalty: float, last: int | None = None
 ) -> Candidates:
     """Subtract the penalty for each time that a token stands in the answer (OpenAI's formula)."""
-    times = Counter(_said(context, last).tolist())
-    tokens = np.fromiter(times, np.int64)
-    penalties = np.fromiter(times.values(), np.float32) * np.float32(penalty)
-    return candidates.changed(tokens, candidates.scores_of(tokens) - penalties)
+    return candidates.lowered(_said(context, last), each=penalty)
 
 
 def presence_penalty(
     candidates: Candidates, context: Context, penalty: float, last: int | None = None
 ) -> Candidates:
     """Subtract the penalty once from every token of the answer (OpenAI's formula)."""
-    tokens = _said(context, last)
-    return candidates.changed(tokens, candidates.scores_of(tokens) - np.float32(penalty))
-
-
-def _divided(candidates: Candidates, tokens: Ids, penalty: float) -> Candidates:
-    old = candidates.scores_of(tokens)
-    by = np.float32(penalty)
-    return candidates.changed(tokens, np.where(old < 0, old * by, old / by))
+    return candidates.lowered(_said(context, last), once=penalty)
 
 
 def _said(context: Context, last: int | None) -> Ids:
