@@ -30,12 +30,7 @@ void Found::look_at_parts(std::size_t block, const float* scores, std::size_t n)
         float& most = highest[block * kParts + i] = -kInfinity;
         if (start < n) alive[block] += kernels->peak(scores + start, std::min(kPart, n - start), &most);
     }
-}
-
-float Found::top(std::size_t block) const {
-    const float most = *std::max_element(&highest[block * kParts], &highest[block * kParts] + kParts);
-    // A shift of zero keeps infinity from being taken from itself.
-    return most == -kInfinity ? 0.0f : most;
+    kernels->peak(&highest[block * kParts], kParts, &tops[block]);
 }
 
 Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(scores, n, [&] {
@@ -97,8 +92,8 @@ Survey Survey::divided(float by) {
         made.own_.push_back(std::move(memory));
     }
     for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].by = by, made.blocks_[b].top = found_.top(b);
-    std::vector<float>& highest = made.found_.highest;
-    found_.kernels->divide(highest.data(), by, highest.size(), highest.data());     // rounding keeps an order
+    for (std::vector<float>* found : {&made.found_.tops, &made.found_.highest})     // rounding keeps an order
+        found_.kernels->divide(found->data(), by, found->size(), found->data());
     made.most_ = quotient(most_, by);
     made.found_.sums.clear();
     made.total_.reset();
@@ -120,7 +115,7 @@ const float* Survey::read(const Block& block, std::size_t start, std::size_t n, 
 }
 
 void Survey::conclude() {
-    found_.kernels->peak(found_.highest.data(), found_.highest.size(), &most_);
+    found_.kernels->peak(found_.tops.data(), found_.tops.size(), &most_);
     left_ = std::accumulate(found_.alive.begin(), found_.alive.end(), std::size_t{0});
 }
 
@@ -242,10 +237,13 @@ void Survey::copy(float* out) const {
 template <class Function>
 void Survey::each_part(const float& edge, Function f) const {
     float room[kPart];
-    for (std::size_t part = 0; part * kPart < n_; part++) {
-        if (found_.highest[part] < edge) continue;        // NaN is not: beside it there may be more
-        const std::size_t start = part * kPart, n = std::min(kPart, n_ - start);
-        f(start, read(blocks_[part / kParts], start % kBlock, n, room), n);
+    for (std::size_t b = 0; b < blocks_.size(); b++) {
+        if (found_.tops[b] < edge) continue;                    // NaN is not: beside it there may be more
+        for (std::size_t part = b * kParts; part < (b + 1) * kParts && part * kPart < n_; part++) {
+            if (found_.highest[part] < edge) continue;
+            const std::size_t start = part * kPart, n = std::min(kPart, n_ - start);
+            f(start, read(blocks_[b], start % kBlock, n, room), n);
+        }
     }
 }
 
@@ -261,13 +259,10 @@ void Survey::each(const float& edge, Function f, Ended part_ended) const {
 
 // So many blocks or parts have one; the lowest number where there are fewer.
 float Survey::bound(std::size_t k) const {
+    const std::vector<float>& all = k <= blocks_.size() / 2 ? found_.tops : found_.highest;
     std::vector<float> tops;
-    auto add = [&](float top) { if (top > -kInfinity) tops.push_back(top); };
-    if (k <= blocks_.size() / 2) {
-        for (std::size_t b = 0; b < blocks_.size(); b++) add(*std::max_element(&found_.highest[b * kParts], &found_.highest[b * kParts] + kParts));
-    } else {
-        std::for_each(found_.highest.begin(), found_.highest.end(), add);
-    }
+    tops.reserve(all.size());
+    std::copy_if(all.begin(), all.end(), std::back_inserter(tops), [](float top) { return top > -kInfinity; });
     if (tops.size() < k) return kLowest;
     std::nth_element(tops.begin(), tops.begin() + (k - 1), tops.end(), std::greater<float>());
     return tops[k - 1];

@@ -20,18 +20,19 @@ struct Found {
     static constexpr std::size_t kParts = kBlock / kPart;
 
     Found(const Kernels& kernels, std::size_t n)
-        : kernels(&kernels), sums(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n)) {}
+        : kernels(&kernels), sums(blocks(n)), tops(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n)) {}
     static std::size_t blocks(std::size_t n) { return (n + kBlock - 1) / kBlock; }
     // At one block, of n scores.
     void look(std::size_t block, const float* scores, std::size_t n);
     void look_at_parts(std::size_t block, const float* scores, std::size_t n);
-    float top(std::size_t block) const;             // its highest score; 0 where none is left
+    // What is weighed beside: a shift of zero keeps infinity from being taken from itself.
+    float top(std::size_t block) const { return tops[block] == -std::numeric_limits<float>::infinity() ? 0.0f : tops[block]; }
 
     const Kernels* kernels;                         // which go on with what they found
     // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; or empty
     // while not computed.
     std::vector<double> sums;
-    std::vector<float> highest;                     // [parts]; NaN where one is
+    std::vector<float> tops, highest;               // [blocks] and [parts]; NaN where one is
     std::vector<std::uint32_t> alive;               // [blocks] above minus infinity
 };
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
-from itertools import zip_longest
+from itertools import repeat
 from typing import Any, Literal, Protocol, Self
 
 from pellucid.choose.candidates import Candidates
@@ -76,8 +76,7 @@ class Scored:
     own: list[Candidates] = field(init=False)
 
     def __post_init__(self, found: Sequence[Any]) -> None:
-        pairs = zip_longest(self.logits, found)
-        self.own = [Candidates(row, None, at) for row, at in pairs]
+        self.own = list(map(Candidates, self.logits, repeat(None), found or repeat(None)))
 
     @property
     def highest(self) -> list[float]:

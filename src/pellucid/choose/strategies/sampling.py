@@ -28,15 +28,17 @@ def side_by_side(
     """So many lines of one prompt, each with draws of its own."""
     (scored,) = yield ask([task.root])
     branches = [task.root, *(task.root.fork() for _ in range(count - 1))]
-    lines = [_grow(branch, picking(task, i), scored) for i, branch in enumerate(branches)]
-    yield from together(lines, ask)
+    lines = [_grow(branch, picking(task, i), scored, ask) for i, branch in enumerate(branches)]
+    yield from lines[0] if count == 1 else together(lines, ask)
 
 
-def _grow(branch: Branch, picker: Picker, scored: Scored) -> Steps:
+def _grow(
+    branch: Branch, picker: Picker, scored: Scored, ask: Callable[[Sequence[Branch]], Score]
+) -> Steps:
     """One line, token by token."""
     while True:
         say = picker.pick(branch, scored)
         branch.append(say.token)
         if (yield say):
             return
-        (scored,) = yield Score([branch])
+        (scored,) = yield ask([branch])
