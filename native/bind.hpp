@@ -10,6 +10,7 @@
 #include "kernels.hpp"
 #include "pool.hpp"
 #include "sequence.hpp"
+#include "survey.hpp"
 
 namespace pellucid {
 
@@ -24,6 +25,9 @@ struct Engine {
     Count pages = std::make_shared<std::atomic<long>>(0);
     Engine(int threads, const std::string& isa);
 };
+
+// Python's `Candidates` of n scores that lie in an array, in whose blocks all was looked at.
+nanobind::object candidates(nanobind::handle array, const float* scores, std::size_t n, Found found);
 
 void bind_plan(nanobind::module_& m);
 void bind_vocabulary(nanobind::module_& m);

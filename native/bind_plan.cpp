@@ -52,11 +52,13 @@ int checked_rows(const Floats& rows) {
     return static_cast<int>(rows.shape(0));
 }
 
-// What was found in the logits of each wanted row, where that is asked.
-std::vector<Found> execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
-                           const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, Floats out, int part,
+// Candidates of each wanted row, where that is asked.
+nb::list execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
+                           const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, nb::object array, int part,
                            bool survey) {
     Batch b;
+    Floats out;
+    if (!nb::try_cast(array, out, false)) throw nb::type_error("out must be rows of float32 in one piece");
     if (ids.shape(0) > kMaxRows || wanted.shape(0) > kMaxRows || positions.shape(0) != ids.shape(0))
         throw std::invalid_argument("ids, positions and wanted do not agree");
     b.rows = static_cast<int>(ids.shape(0));
@@ -76,10 +78,15 @@ std::vector<Found> execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
         if (!sequence) throw std::invalid_argument("a span without a sequence");
         b.spans.push_back({row, rows, sequence.get()});
     }
-    Busy busy(b.spans);
-    nb::gil_scoped_release free;
-    plan.execute(b, part);
-    return found;
+    {
+        Busy busy(b.spans);
+        nb::gil_scoped_release free;
+        plan.execute(b, part);
+    }
+    nb::list rows;
+    for (std::size_t r = 0; r < found.size(); r++)
+        rows.append(candidates(array, b.out + r * out.shape(1), out.shape(1), std::move(found[r])));
+    return rows;
 }
 
 Op op(Kind kind, int out, int a = -1, int b = -1) {
@@ -218,7 +225,7 @@ void bind_plan(nb::module_& m) {
             p.push(o);
         }, "out"_a, "a"_a, "scores"_a, "experts"_a, "chosen"_a, "renormalise"_a, "act"_a)
         .def("finish", &Plan::finish, "result"_a)
-        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a.noconvert(), "part"_a = 0, "survey"_a = false)
+        .def("execute", &execute, "ids"_a, "positions"_a, "wanted"_a, "spans"_a, "out"_a, "part"_a = 0, "survey"_a = false)
         .def("stop", &Plan::stop)
         .def("read", [](const Plan& p, int buffer, Floats out) {
             if (static_cast<int>(out.shape(1)) != p.buffers().at(buffer).width) throw std::invalid_argument("out has another width");

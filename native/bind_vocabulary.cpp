@@ -45,10 +45,11 @@ void check_alike(const A& a, const B& b) {
 // found out later: beside a thread that wants it too, passes this short are no faster when they give it away.
 class Held {
 public:
-    Held(Row scores, const std::optional<Tokens>& ids, Found* found) : Held(scores, rising(ids), found) {}
+    Held(Row scores, const std::optional<Tokens>& ids) : Held(scores, rising(ids)) {}
+    Held(nb::object row, Candidates&& made) : row_(std::move(row)), made_(std::move(made)) {}
     // The same tokens with other scores.
     Held rescored(Row others) const {
-        Held made(others, made_.ids(), nullptr);
+        Held made(others, made_.ids());
         if (made.made_.size() != made_.size()) throw std::invalid_argument("scores of other tokens");
         return made;
     }
@@ -59,9 +60,8 @@ public:
 
     nb::object scores() {
         if (!scores_) {
-            std::vector<float> all(made_.size());
-            made_.survey().copy(all.data());
-            scores_ = nb::cast(given(std::move(all)));
+            const float* row = made_.survey().row();
+            scores_ = row ? nb::cast(nb::ndarray<nb::numpy, const float, nb::ndim<1>>(row, {made_.size()}, row_)) : copied();
         }
         return scores_;
     }
@@ -71,18 +71,19 @@ public:
     }
 
 private:
-    Held(const Row& scores, Candidates::Ids ids, Found* found)
-        : row_(scores), scores_(scores), made_(surveyed(scores, found, ids.get()), ids) {}
-    Held(nb::object row, Candidates&& made) : row_(std::move(row)), made_(std::move(made)) {}
+    Held(const Row& scores, Candidates::Ids ids) : row_(scores), scores_(scores), made_(surveyed(scores, ids.get()), ids) {}
 
-    static Survey surveyed(const Row& scores, Found* found, const Places* ids) {
+    static Survey surveyed(const Row& scores, const Places* ids) {
         Scores row;
         if (!nb::try_cast(scores, row, false)) throw nb::type_error("scores must be an array of float32 in one piece");
         const std::size_t n = row.shape(0);
         if (ids && ids->size() != n) throw std::invalid_argument("scores of other tokens");
-        if (!found) return {*kernels(""), row.data(), n};
-        if (found->sums.size() != Found::blocks(n) || !n) throw std::invalid_argument("found in a row of another length, or taken before");
-        return {row.data(), n, std::exchange(*found, Found(*found->kernels, 0))};
+        return {*kernels(""), row.data(), n};
+    }
+    nb::object copied() {
+        std::vector<float> all(made_.size());
+        made_.survey().copy(all.data());
+        return nb::cast(given(std::move(all)));
     }
     static Candidates::Ids rising(const std::optional<Tokens>& ids) {
         if (!ids) return nullptr;
@@ -191,7 +192,7 @@ private:
 
 void bind_candidates(nb::module_& m) {
     nb::class_<Held>(m, "Candidates")
-        .def(nb::init<Row, const std::optional<Tokens>&, Found*>(), "scores"_a, "ids"_a = nb::none(), "found"_a = nb::none())
+        .def(nb::init<Row, const std::optional<Tokens>&>(), "scores"_a, "ids"_a = nb::none())
         .def_prop_ro("ids", &Held::ids, nb::rv_policy::automatic)
         .def_prop_ro("scores", &Held::scores)
         .def_prop_ro("size", [](Held& c) { return c->size(); })
@@ -263,8 +264,11 @@ void bind_candidates(nb::module_& m) {
 
 }  // namespace
 
+nb::object candidates(nb::handle array, const float* scores, std::size_t n, Found found) {
+    return nb::cast(Held(nb::borrow(array), Candidates(Survey(scores, n, std::move(found)), nullptr)));
+}
+
 void bind_vocabulary(nb::module_& m) {
-    nb::class_<Found>(m, "Found");
     nb::class_<Followed>(m, "Followed")
         .def(nb::init<const nb::list&, std::int64_t, std::size_t, bool>(), "steps"_a, "token"_a, "size"_a, "drawn"_a)
         .def_prop_ro("ids", &Followed::ids, nb::rv_policy::automatic)

@@ -77,6 +77,8 @@ public:
         return quotient(block.scores[place % kBlock], block.by);
     }
     void copy(float* out) const;
+    // The scores that this was made of, unless some were changed since, or divided; else null.
+    const float* row() const { return own_.empty() && !blocks_.empty() && blocks_[0].by == 1 ? blocks_[0].scores : nullptr; }
     // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
     Places leading(std::size_t k);
     // The score of the last of these; none where fewer than k are left.

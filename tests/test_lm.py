@@ -99,7 +99,7 @@ def test_nothing_is_said_of_logits_that_are_no_numbers(lm, monkeypatch, name):
     def damaged(run):
         logits = forward(run)
         logits[-1, 7] = np.nan
-        run.found = []  # that was of the logits as they were
+        run.candidates = []  # that was of the logits as they were
         return logits
 
     monkeypatch.setattr(lm.model, "forward", damaged)

@@ -66,7 +66,7 @@ class Faulty:
         logits = self._model.forward(run)
         if self._dice.random() < 0.01:
             logits[self._dice.randrange(len(logits))] = np.nan
-            run.found = []  # that was of the logits as they were
+            run.candidates = []  # that was of the logits as they were
         return logits
 
 

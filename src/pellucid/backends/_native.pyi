@@ -21,24 +21,21 @@ class Engine:
     def pages(self) -> int: ...
     def pack(self, kind: str, data: Any, rows: int, columns: int) -> Any | None: ...
 
-class Found: ...
-
 class Candidates:
     """Tokens and their scores; see `pellucid.choose.candidates`."""
 
-    def __init__(self, scores: Floats, ids: Ids | None = None, found: Found | None = None) -> None:
+    def __init__(self, scores: Floats, ids: Ids | None = None) -> None:
         """The scores must stay as they are.
 
         `ids` rise, and say whose they are; None stands for the whole vocabulary, token i at place
-        i. `found` is what a pass of the model has found in them already (`Run.found`), and is used
-        up; else a pass over them finds it.
+        i.
         """
 
     @property
     def ids(self) -> Ids | None: ...
     @property
     def scores(self) -> Floats:
-        """Those of `ids`; a copy."""
+        """Those of `ids`; not to be written to."""
 
     @property
     def size(self) -> int:

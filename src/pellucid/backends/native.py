@@ -172,7 +172,7 @@ class PlanRunner:
     def _pass(self, run: Run, lowered: Lowered) -> Floats:
         out = np.empty((len(run.wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
-        run.found = []
+        run.candidates = []
         for first in range(0, len(run.ids), ROWS_AT_ONCE):
             last = min(first + ROWS_AT_ONCE, len(run.ids))
             _Rows(run, caches, first, last).run(lowered, out)
@@ -202,7 +202,7 @@ class _Rows:
         for part, stop in enumerate([*lowered.stops, None]):
             try:
                 survey = self._run.survey and stop is None
-                found = lowered.plan.execute(*self._batch, logits, part, survey)
+                candidates = lowered.plan.execute(*self._batch, logits, part, survey)
             except OverflowError:
                 raise BackendError(
                     "this model's keys or values are too large for float16: "
@@ -212,7 +212,7 @@ class _Rows:
                 lowered.plan.write(stop.buffer, self._visited(lowered.plan, stop))
         for kept in lowered.reads:
             self._visited(lowered.plan, kept)
-        self._run.found += found
+        self._run.candidates += candidates
 
     def _visited(self, plan: Any, place: Place) -> Floats:
         """The rows of a site, shown to the probe."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.chain import Chain
@@ -64,19 +63,18 @@ class Scored:
     The last row is what follows the whole branch. `beside` is the same of the branch's second
     stream, where guidance gave it one. `seen` are the rows of what was watched, by site: one for
     each id of the branch that was fed; `exits` the logits of early residuals, `[exits, vocab]`, of
-    the last id. `found` is what the pass has found in each row already, or nothing. `own` are the
-    model's candidates, of each row of the logits.
+    the last id. `own` are the model's candidates, of each row of the logits; made of these where the
+    pass has not made them.
     """
 
     logits: Floats
     beside: Floats | None = None
     seen: Mapping[str, Floats] = field(default_factory=dict)
     exits: Floats | None = None
-    found: InitVar[Sequence[Any]] = ()
-    own: list[Candidates] = field(init=False)
+    own: Sequence[Candidates] = ()
 
-    def __post_init__(self, found: Sequence[Any]) -> None:
-        self.own = list(map(Candidates, self.logits, repeat(None), found or repeat(None)))
+    def __post_init__(self) -> None:
+        self.own = self.own or list(map(Candidates, self.logits))
 
     @property
     def highest(self) -> list[float]:

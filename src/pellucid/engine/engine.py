@@ -28,7 +28,7 @@ from pellucid.tokens.vocabulary import Vocabulary
 from pellucid.weights.tensor import Floats
 
 Part = tuple[Branch, Segment]  # what a pass takes of a branch
-# The logits it gives, what was watched, and what was found in each row.
+# The logits it gives, what was watched, and the candidates of each row or nothing.
 Told = tuple[Floats, Mapping[str, Floats], Sequence[Any]]
 
 _CHUNK = 256  # ids of a long prompt that one pass takes beside other sequences
@@ -301,10 +301,10 @@ class Engine:
             beside = branch.beside
             if branch.unfed or (beside and beside.unfed):
                 return None
-            logits, seen, found = told[id(branch)]
+            logits, seen, own = told[id(branch)]
             rows = _rows(score, branch)
             others = told[id(beside)][0][-rows:] if beside else None
-            answers.append(Scored(logits[-rows:], others, seen, found=found[-rows:]))
+            answers.append(Scored(logits[-rows:], others, seen, own=own[-rows:]))
         if score.exits:
             exits = self._early(score, [answer.seen for answer in answers])
             for answer, early in zip(answers, exits, strict=True):
@@ -376,7 +376,7 @@ def _forward(model: LanguageModel, parts: Sequence[Part], told: dict[int, Told])
     logits = model.forward(run)  # [wanted, vocab]
     for i, (branch, _) in enumerate(parts):
         rows = run.wanted_spans[i]
-        told[id(branch)] = logits[rows], run.seen[i], run.found[rows]
+        told[id(branch)] = logits[rows], run.seen[i], run.candidates[rows]
 
 
 def _segments(score: Score, most: int | None) -> list[Part]:

@@ -118,7 +118,7 @@ class Model:
             return self._passed(run)
         probed.probe = probe
         logits = self._passed(probed)
-        run.seen, run.found = probe.seen, probed.found
+        run.seen, run.candidates = probe.seen, probed.candidates
         return logits
 
     def _passed(self, run: Run) -> Floats:

@@ -38,8 +38,8 @@ class Run:
     """Segments of many sequences, packed into flat rows, so that one forward serves them all.
 
     After the pass `seen` has a dict for each segment: what it watched, `[rows, ...]` by site. With
-    `survey`, `found` has what a backend that can do so has found in each wanted row's logits while
-    they were near (see `choose.candidates`); else it stays empty.
+    `survey`, `candidates` has those of each wanted row, where a backend has looked at its logits
+    while they were near; else it stays empty.
 
     >>> run = Run([Segment([5, 6, 7]), Segment([8], wanted="all")])
     >>> run.ids, run.positions, run.wanted
@@ -49,7 +49,7 @@ class Run:
     def __init__(self, segments: Sequence[Segment], *, survey: bool = False) -> None:
         self.segments = segments
         self.survey = survey
-        self.found: list[Any] = []
+        self.candidates: list[Any] = []
         self.spans: list[slice] = []
         self.wanted_spans: list[slice] = []
         # Lists, as a decode step has a row each: NumPy's calls would take longer than they save.
@@ -67,7 +67,8 @@ class Run:
             wanted.extend(range(stop - rows, stop))
         self.ids: npt.NDArray[np.int64]
         self.positions: npt.NDArray[np.int64]
-        self.ids, self.positions = np.array((ids, positions), np.int64)
+        self.ids = np.array(ids, np.int64)
+        self.positions = np.array(positions, np.int64)
         self.wanted: npt.NDArray[np.int64] = np.array(wanted, np.int64)
         self.probe: Probe | None = None  # of the model that runs this, where somebody asks
         self.seen: list[dict[str, Floats]] = [{} for _ in segments]

@@ -273,7 +273,7 @@ void vocabulary() {
     std::vector<std::uint32_t> a(n), b(n);
     std::vector<std::size_t> count_a(kTails), count_b(kTails);
     std::vector<double> sum_a(kTails + 1), sum_b(kTails + 1);
-    const float low = thresholds[0], high = thresholds[1];
+    const float low = thresholds[0], high = thresholds[1], highest = n ? *std::max_element(y.begin(), y.end()) : 0;
     auto counted = [&](const Kernels& k, float* to) {   // some are removed
         Floats some = x;
         for (std::size_t i = 0; i < n; i += 3) some[i] = -INFINITY;
@@ -282,16 +282,15 @@ void vocabulary() {
     };
     both("peak and reach", 3, counted);
     both("divide", n, [&](const Kernels& k, float* to) { k.divide(x.data(), high, n, to); });
-    both("weigh", n, [&](const Kernels& k, float* to) { k.weigh(x.data(), n, low, to); });
-    both("keep", n, [&](const Kernels& k, float* to) { k.keep(y.data(), x.data(), n, low, to); });
+    both("weigh", n, [&](const Kernels& k, float* to) { k.weigh(y.data(), n, highest, 0.8f, to); });
     a.resize(tried->between(x.data(), n, low, high, a.data()));
     b.resize(plain.between(x.data(), n, low, high, b.data()));
     if (a.size() != b.size()) differ("between", 0, a.size(), b.size());
     same("between", a, b);
     tried->tails(x.data(), y.data(), n, thresholds.data(), sum_a.data(), count_a.data());
     plain.tails(x.data(), y.data(), n, thresholds.data(), sum_b.data(), count_b.data());
-    sum_a[kTails] = tried->weigh(y.data(), n, 3.0f, nullptr);
-    sum_b[kTails] = plain.weigh(y.data(), n, 3.0f, nullptr);
+    sum_a[kTails] = tried->weigh(y.data(), n, highest, 0.8f, nullptr);
+    sum_b[kTails] = plain.weigh(y.data(), n, highest, 0.8f, nullptr);
     same("tails", count_a, count_b);
     same("sums", sum_a, sum_b);
 }

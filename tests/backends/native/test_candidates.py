@@ -28,9 +28,9 @@ def told(survey: Candidates) -> list[Any]:
 
 
 def check(run: Run, logits: Any) -> None:
-    assert len(run.found) == len(logits) > 0
-    for row, found in zip(logits, run.found, strict=True):
-        assert told(Candidates(row, None, found)) == told(Candidates(row))
+    assert len(run.candidates) == len(logits) > 0
+    for row, found in zip(logits, run.candidates, strict=True):
+        assert told(found) == told(Candidates(row))
 
 
 @pytest.mark.parametrize("isa", _native.available())
@@ -67,14 +67,4 @@ def test_what_was_changed_or_watched_is_looked_at_as_it_became(
 def test_nothing_is_found_where_nobody_asks(tiny: Callable[[str], Tiny]) -> None:
     run = Run([Segment([5, 6, 7])])
     tiny("llama").open(Native(2)).forward(run)
-    assert run.found == []
-
-
-def test_what_was_found_serves_its_own_row_once(tiny: Callable[[str], Tiny]) -> None:
-    run = Run([Segment([5, 6, 7])], survey=True)
-    (row,) = tiny("llama").open(Native(2)).forward(run)
-    with pytest.raises(ValueError, match="another length"):
-        Candidates(np.zeros(5000, np.float32), None, run.found[0])
-    Candidates(row, None, run.found[0])
-    with pytest.raises(ValueError, match="taken before"):
-        Candidates(row, None, run.found[0])
+    assert run.candidates == []
