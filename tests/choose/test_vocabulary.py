@@ -124,7 +124,7 @@ def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
     rng = np.random.default_rng(len(scores))
     for change in changes:
         if weighed:
-            survey.total
+            assert survey.total >= 0
             survey.leading(len(change))
         places = np.unique(np.array(change, np.int64) % len(scores))
         others = rng.choice(np.float32([-np.inf, -1, 0.5, 3, 1e30]), len(places))
@@ -139,7 +139,7 @@ def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
 @given(SOME, st.sampled_from([1e-3, 0.3, 0.8, 1.0, 1.7, 1e3]))
 @settings(max_examples=60, deadline=None)
 def test_divided_scores_are_numpys_and_as_if_surveyed_anew(scores: Floats, by: float) -> None:
-    """Whether it was known already who leads or not. What is left stays so, at the lowest number."""
+    """Whether it was known already who leads or not. What is left is not removed by it."""
     with np.errstate(over="ignore"):
         anew = scores / np.float32(by)
     if anew.max() == np.inf:
@@ -229,9 +229,7 @@ def test_nan_shows_in_sums_and_is_never_selected(place: int) -> None:
     assert len(vocabulary.leading(scores, 5000)) == 4999
     assert place not in vocabulary.at_least(scores, -math.inf)
     assert Candidates(scores).reaching(scores, -math.inf).dense(5000)[place] == -math.inf
-    assert Candidates(scores).at_least(-math.inf).tolist() == [
-        i for i in range(5000) if i != place
-    ]
+    assert Candidates(scores).at_least(-math.inf).tolist() == [i for i in range(5000) if i != place]
     assert Candidates(scores).count == 4999
 
 

@@ -115,7 +115,7 @@ class Candidates:
         """The same tokens with other scores."""
 
     def divided(self, by: float) -> Candidates:
-        """All scores divided by a number above 0; what is left stays so, if at the lowest number."""
+        """Scores divided by a number above 0; what is left stays so, if at the lowest number."""
 
     def changed(self, tokens: Ids, scores: Floats) -> Candidates:
         """Some tokens with other scores."""

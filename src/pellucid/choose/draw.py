@@ -6,7 +6,6 @@ import numpy as np
 
 from pellucid.choose.candidates import Candidates
 
-
 _AHEAD = 64  # raw numbers that are made at once
 
 

@@ -153,4 +153,3 @@ def _alike(one: object, other: object) -> bool:
     """Whether two are equal field by field, arrays included."""
     pairs = zip(vars(one).values(), vars(other).values(), strict=True)
     return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
-

@@ -63,8 +63,8 @@ class Scored:
     The last row is what follows the whole branch. `beside` is the same of the branch's second
     stream, where guidance gave it one. `seen` are the rows of what was watched, by site: one for
     each id of the branch that was fed; `exits` the logits of early residuals, `[exits, vocab]`, of
-    the last id. `own` are the model's candidates, of each row of the logits; made of these where the
-    pass has not made them.
+    the last id. `own` are the model's candidates, of each row; made of the logits where the pass
+    has not made them.
     """
 
     logits: Floats

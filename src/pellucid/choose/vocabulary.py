@@ -109,4 +109,3 @@ def tails(
     [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]
     """
     return _native.tails(keys, weights, thresholds)
-

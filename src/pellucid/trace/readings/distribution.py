@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.choose.parameters.values import Integer
 from pellucid.choose.candidates import Candidates
+from pellucid.choose.parameters.values import Integer
 from pellucid.choose.vocabulary import entropy
 from pellucid.engine.running import check_finite
 from pellucid.model.config import ModelConfig
