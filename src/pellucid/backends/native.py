@@ -185,16 +185,19 @@ class _Rows:
     def __init__(self, run: Run, caches: Sequence[Any], first: int, last: int) -> None:
         self._run = run
         self._first = first
-        # In decoding these are few, and NumPy's search takes a hundredth of a small model's step.
-        self._wanted_first = bisect_left(run.wanted, first)
-        self._kept = slice(self._wanted_first, bisect_left(run.wanted, last))
-        wanted = run.wanted[self._kept] - first
+        self._wanted_first, self._kept = 0, slice(None)
+        arrays = run.ids, run.positions, run.wanted
+        if len(run.ids) > last - first:  # in decoding, a call of NumPy is a thousandth of a step
+            self._wanted_first = bisect_left(run.wanted, first)
+            self._kept = slice(self._wanted_first, bisect_left(run.wanted, last))
+            wanted = run.wanted[self._kept] - first
+            arrays = run.ids[first:last], run.positions[first:last], wanted
         spans = []
         for span, cache in zip(run.spans, caches, strict=True):
             start, stop = max(span.start, first), min(span.stop, last)
             if start < stop:
                 spans.append((start - first, stop - start, cache))
-        self._batch = (run.ids[first:last], run.positions[first:last], wanted, spans)
+        self._batch = (*arrays, spans)
 
     def run(self, lowered: Lowered, out: Floats) -> None:
         """Every part of the plan, and what a probe asks of it; `out` has all rows of the run."""
