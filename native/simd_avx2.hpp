@@ -149,6 +149,7 @@ inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, std::in
 }
 
 inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
+inline void prefetch_to_second(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace pellucid::avx2
