@@ -11,6 +11,18 @@
 
 namespace pellucid {
 
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+inline std::shared_ptr<std::uint8_t> in_huge_pages(std::size_t bytes) {
+    constexpr std::align_val_t at{kHugePage};
+    std::shared_ptr<std::uint8_t> chunk(static_cast<std::uint8_t*>(::operator new(bytes, at)),
+                                        [at](std::uint8_t* p) { ::operator delete(p, at); });
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    madvise(chunk.get(), bytes, MADV_HUGEPAGE);     // advice: without, it is only slower
+#endif
+    return chunk;
+}
+
 // A pass reads all weights once, so that with pages of 4 KiB each of them costs a walk through the
 // page tables: a tenth of a decode step. One caller at a time.
 class Arena {
@@ -18,11 +30,11 @@ public:
     // Bytes that live as long as the pointer; what is not written to takes no memory. A chunk lives
     // as long as anything in it.
     std::shared_ptr<std::uint8_t> take(std::size_t bytes) {
-        if (bytes > kChunk / 2) return allocate(bytes);
+        if (bytes > kChunk / 2) return in_huge_pages(bytes);
         bytes = (bytes + kLine - 1) / kLine * kLine;
         auto chunk = chunk_.lock();
         if (!chunk || bytes > left_) {
-            chunk_ = chunk = allocate(left_ = kChunk);
+            chunk_ = chunk = in_huge_pages(left_ = kChunk);
             next_ = chunk.get();
         }
         std::shared_ptr<std::uint8_t> taken(chunk, next_);
@@ -32,17 +44,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t kLine = 64, kHugePage = std::size_t{2} << 20, kChunk = 32 * kHugePage;
-
-    static std::shared_ptr<std::uint8_t> allocate(std::size_t bytes) {
-        constexpr std::align_val_t at{kHugePage};
-        std::shared_ptr<std::uint8_t> chunk(static_cast<std::uint8_t*>(::operator new(bytes, at)),
-                                            [at](std::uint8_t* p) { ::operator delete(p, at); });
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-        madvise(chunk.get(), bytes, MADV_HUGEPAGE);     // advice: without, it is only slower
-#endif
-        return chunk;
-    }
+    static constexpr std::size_t kLine = 64, kChunk = 32 * kHugePage;
 
     std::weak_ptr<std::uint8_t> chunk_;
     std::uint8_t* next_ = nullptr;

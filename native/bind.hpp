@@ -22,7 +22,7 @@ struct Engine {
     const Kernels* table;
     std::shared_ptr<Pool> pool;
     std::shared_ptr<Arena> arena = std::make_shared<Arena>();
-    Count pages = std::make_shared<std::atomic<long>>(0);
+    std::shared_ptr<Pages> pages = std::make_shared<Pages>();
     Engine(int threads, const std::string& isa);
 };
 

@@ -107,7 +107,7 @@ NB_MODULE(_native, m) {
         .def(nb::init<int, const std::string&>(), "threads"_a, "isa"_a = "")
         .def_prop_ro("isa", [](const Engine& e) { return e.table->name; })
         .def_prop_ro("threads", [](const Engine& e) { return e.pool->size(); })
-        .def_prop_ro("pages", [](const Engine& e) { return e.pages->load(); })
+        .def_prop_ro("pages", [](const Engine& e) { return e.pages->in_use(); })
         .def("pack", &pack, "kind"_a, "data"_a, "rows"_a, "columns"_a);
 
     nb::class_<Sequence>(m, "Sequence")

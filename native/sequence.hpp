@@ -1,7 +1,6 @@
 // The keys and values of one sequence, in pages that forks share until one of them is written.
 #pragma once
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "pages.hpp"
 #include "simd_portable.hpp"
 
 namespace pellucid {
@@ -31,11 +31,9 @@ struct Layout {     // of a page: for each layer and head, keys [head_dim][64], 
     std::size_t page() const { return head() * layers * kv_heads; }
 };
 
-using Count = std::shared_ptr<std::atomic<long>>;
-
 class Sequence {
 public:
-    Sequence(Layout layout, Count pages_in_use) : layout_(layout), in_use_(std::move(pages_in_use)) {}
+    Sequence(Layout layout, std::shared_ptr<Pages> memory) : layout_(layout), memory_(std::move(memory)) {}
 
     const Layout& layout() const { return layout_; }
     int length() const { return length_; }
@@ -107,21 +105,16 @@ public:
     }
 
 private:
-    using Page = std::shared_ptr<std::uint8_t>;
-
     // Zeros: what is not written yet is read too, with weight 0, and must not be NaN.
-    Page fresh() const { return owned(std::unique_ptr<std::uint8_t[]>(new std::uint8_t[layout_.page()]())); }
-    Page copy(const Page& page) const {
-        std::unique_ptr<std::uint8_t[]> numbers(new std::uint8_t[layout_.page()]);
-        std::memcpy(numbers.get(), page.get(), layout_.page());
-        return owned(std::move(numbers));
+    Page fresh() const {
+        Page page = memory_->take(layout_.page());
+        std::memset(page.get(), 0, layout_.page());
+        return page;
     }
-    Page owned(std::unique_ptr<std::uint8_t[]> numbers) const {
-        in_use_->fetch_add(1, std::memory_order_relaxed);
-        return Page(numbers.release(), [count = in_use_](std::uint8_t* page) {
-            delete[] page;
-            count->fetch_sub(1, std::memory_order_relaxed);
-        });
+    Page copy(const Page& of) const {
+        Page page = memory_->take(layout_.page());
+        std::memcpy(page.get(), of.get(), layout_.page());
+        return page;
     }
     std::uint8_t* place(int page, int layer, int head) const {
         return pages_[page].get() + layout_.head() * (static_cast<std::size_t>(layer) * layout_.kv_heads + head);
@@ -146,7 +139,7 @@ private:
     }
 
     Layout layout_;
-    Count in_use_;
+    std::shared_ptr<Pages> memory_;
     int length_ = 0;
     std::vector<Page> pages_;
 };

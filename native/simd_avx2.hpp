@@ -5,6 +5,7 @@
 #include <cstdint>
 
 namespace pellucid::avx2 {
+#include "simd_x86.hpp"
 
 constexpr int kRows = 4, kTiles = 1, kFewSums = 2;    // of a matrix product, whose sums are in registers together
 
@@ -143,22 +144,12 @@ inline I dot(I sums, B codes, const std::uint8_t* four) {
 }
 
 inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, std::int32_t* sums) {
-    alignas(32) std::int32_t v[32];
-    auto* p = reinterpret_cast<__m256i*>(v);
-    _mm256_store_si256(p, _mm256_cvtps_epi32(x.a));
-    _mm256_store_si256(p + 1, _mm256_cvtps_epi32(x.b));
-    _mm256_store_si256(p + 2, _mm256_cvtps_epi32(y.a));
-    _mm256_store_si256(p + 3, _mm256_cvtps_epi32(y.b));
-    sums[0] = sums[1] = 0;
-    for (int i = 0; i < 32; i++) {
-        sums[i / 16] += v[i];
-        std::int32_t h = (v[i] + 128) >> 8;
-        high[i] = static_cast<std::uint8_t>(h);
-        low[i] = static_cast<std::uint8_t>(v[i] - h * 256);
-    }
+    auto sixteen = [](F v) { return in_order(_mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b))); };
+    split_sixteens(sixteen(x), sixteen(y), high, low, sums);
 }
 
 inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
+inline void prefetch_to_second(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace pellucid::avx2

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 namespace pellucid::avx512 {
+#include "simd_x86.hpp"
 
 constexpr int kRows = 8, kTiles = 2, kFewSums = 8;    // of a matrix product, whose sums are in registers together
 
@@ -92,22 +93,11 @@ inline I dot(I sums, B codes, const std::uint8_t* four) {
 
 // Two vectors of 16 numbers -> 32 high bytes, 32 low bytes; the sums of each 16.
 inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, std::int32_t* sums) {
-    __m512i x = _mm512_cvtps_epi32(a.v), y = _mm512_cvtps_epi32(b.v);
-    sums[0] = _mm512_reduce_add_epi32(x);
-    sums[1] = _mm512_reduce_add_epi32(y);
-    __m512i half = _mm512_set1_epi32(128);
-    __m512i hx = _mm512_srai_epi32(_mm512_add_epi32(x, half), 8);
-    __m512i hy = _mm512_srai_epi32(_mm512_add_epi32(y, half), 8);
-    auto put = [](std::uint8_t* p, __m512i v) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v));
-    };
-    put(high, hx);
-    put(high + 16, hy);
-    put(low, _mm512_sub_epi32(x, _mm512_slli_epi32(hx, 8)));
-    put(low + 16, _mm512_sub_epi32(y, _mm512_slli_epi32(hy, 8)));
+    split_sixteens(_mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a.v)), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(b.v)), high, low, sums);
 }
 
 inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
+inline void prefetch_to_second(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace pellucid::avx512

@@ -178,4 +178,5 @@ inline void split_bytes(F x, F y, std::uint8_t* high, std::uint8_t* low, std::in
 }
 
 inline void prefetch_to_write(const void* p) { __builtin_prefetch(p, 1); }
+inline void prefetch_to_second(const void* p) { __builtin_prefetch(p, 0, 2); }
 inline void prefetch(const void* p) { __builtin_prefetch(p); }

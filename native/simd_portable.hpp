@@ -195,6 +195,7 @@ inline void split_bytes(F a, F b, std::uint8_t* high, std::uint8_t* low, std::in
 }
 
 inline void prefetch_to_write(const void*) {}
+inline void prefetch_to_second(const void*) {}
 inline void prefetch(const void*) {}
 
 }  // namespace pellucid::portable
