@@ -54,8 +54,8 @@ int checked_rows(const Floats& rows) {
 
 // Candidates of each wanted row, where that is asked.
 nb::list execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
-                           const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, nb::object array, int part,
-                           bool survey) {
+                 const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, nb::object array, int part,
+                 bool survey) {
     Batch b;
     Floats out;
     if (!nb::try_cast(array, out, false)) throw nb::type_error("out must be rows of float32 in one piece");

@@ -46,6 +46,7 @@ void check_alike(const A& a, const B& b) {
 class Held {
 public:
     Held(Row scores, const std::optional<Tokens>& ids) : Held(scores, rising(ids)) {}
+    // `row` is what the scores lie in, unless they are the candidates' own.
     Held(nb::object row, Candidates&& made) : row_(std::move(row)), made_(std::move(made)) {}
     // The same tokens with other scores.
     Held rescored(Row others) const {
@@ -53,7 +54,11 @@ public:
         if (made.made_.size() != made_.size()) throw std::invalid_argument("scores of other tokens");
         return made;
     }
-    Held with(Candidates&& made) const { return {row_, std::move(made)}; }
+    Held with(Candidates&& made) const {
+        Held other(row_, std::move(made));
+        other.held_ = held_;
+        return other;
+    }
 
     Candidates& operator*() { return made_; }
     Candidates* operator->() { return &made_; }
@@ -71,11 +76,15 @@ public:
     }
 
 private:
-    Held(const Row& scores, Candidates::Ids ids) : row_(scores), scores_(scores), made_(surveyed(scores, ids.get()), ids) {}
+    Held(const Row& scores, Candidates::Ids ids)
+        : row_(scores), scores_(scores), held_(held(scores)), made_(surveyed(held_, ids.get()), ids) {}
 
-    static Survey surveyed(const Row& scores, const Places* ids) {
+    static Scores held(const Row& scores) {
         Scores row;
         if (!nb::try_cast(scores, row, false)) throw nb::type_error("scores must be an array of float32 in one piece");
+        return row;
+    }
+    static Survey surveyed(const Scores& row, const Places* ids) {
         const std::size_t n = row.shape(0);
         if (ids && ids->size() != n) throw std::invalid_argument("scores of other tokens");
         return {*kernels(""), row.data(), n};
@@ -95,6 +104,7 @@ private:
 
     nb::object row_;        // the array that these scores are in, or were before some were changed
     nb::object scores_;     // all of them, once they were asked for
+    Scores held_;           // `row_` as it was given, so that it stays where it is
     Candidates made_;
 };
 
@@ -115,7 +125,15 @@ Given<double> shares(std::vector<float>&& scores, double logsumexp) {
 nb::object kept(nb::handle_t<Held> self, const Places& places) {
     Held& of = nb::cast<Held&>(self);
     if (places.size() == of->survey().left()) return nb::borrow(self);
-    return nb::cast(of.with(of->keep(places)));
+    return nb::cast(Held(nb::object(), of->keep(places)));
+}
+
+// The same object where nothing is changed.
+template <class Function>
+nb::object altered(nb::handle_t<Held> self, const Tokens& tokens, Function f) {
+    if (!tokens.shape(0)) return nb::borrow(self);
+    Held& of = nb::cast<Held&>(self);
+    return nb::cast(of.with(f(*of, tokens.data(), tokens.shape(0))));
 }
 
 Places at_least(const Kernels& kernels, const Scores& keys, float edge) {
@@ -137,13 +155,17 @@ std::tuple<std::array<double, kTails>, std::array<std::size_t, kTails>> tails(
 class Followed {
 public:
     // Those who lead before the first and after the last step, and the token that was chosen.
-    Followed(const nb::list& steps, std::int64_t token, std::size_t size, bool drawn) {
+    Followed(const std::vector<std::pair<nb::object, Held*>>& steps, std::int64_t token, std::size_t size, bool drawn) {
         std::vector<Candidates*> all;
-        for (nb::handle step : steps) all.push_back(&*nb::cast<Held&>(step[1]));
+        for (const auto& [name, held] : steps) {
+            if (!held) throw nb::type_error("a step without candidates");
+            all.push_back(&**held);
+        }
+        if (all.empty()) throw std::invalid_argument("no steps");
         gather(all.front()->leading(size));
         if (all.back() != all.front()) gather(all.back()->leading(size));
         gather({token});
-        for (std::size_t i = 0; i < all.size(); i++) steps_.push_back(told(steps[i][0], *all[i], i ? all[i - 1] : nullptr));
+        for (std::size_t i = 0; i < all.size(); i++) steps_.push_back(told(steps[i].first, *all[i], i ? all[i - 1] : nullptr));
         if (drawn) below_ = all.back()->below(token);
     }
 
@@ -180,8 +202,8 @@ private:
         Survey& survey = now.survey();
         std::vector<float> scores = scores_of(now, ids_.data(), ids_.size());
         Places ranks = survey.ranks(scores.data(), scores.size());
-        const bool fewer = before && survey.left() < before->survey().left();
-        return {std::move(name), std::move(scores), std::move(ranks), survey.logsumexp(), survey.left(), fewer ? now.lost_of(*before) : 0.0};
+        const bool all = !before || (now.ids() == before->ids() && survey.left() == before->survey().left());
+        return {std::move(name), std::move(scores), std::move(ranks), survey.logsumexp(), survey.left(), all ? 0.0 : now.lost_of(*before)};
     }
 
     std::unordered_set<std::int64_t> known_;
@@ -191,7 +213,7 @@ private:
 };
 
 void bind_candidates(nb::module_& m) {
-    nb::class_<Held>(m, "Candidates")
+    nb::class_<Held>(m, "Candidates", "Tokens that may be chosen, and their scores; see pellucid.choose.candidates.")
         .def(nb::init<Row, const std::optional<Tokens>&>(), "scores"_a, "ids"_a = nb::none())
         .def_prop_ro("ids", &Held::ids, nb::rv_policy::automatic)
         .def_prop_ro("scores", &Held::scores)
@@ -202,7 +224,10 @@ void bind_candidates(nb::module_& m) {
         .def_prop_ro("most", [](Held& c) { return c->survey().most(); })
         .def_prop_ro("total", [](Held& c) { return c->survey().total(); })
         .def_prop_ro("logsumexp", [](Held& c) { return c->survey().logsumexp(); })
-        .def_prop_ro("likeliest", [](Held& c) { return c->leading(1).at(0); })
+        .def_prop_ro("likeliest", [](Held& c) {
+            if (c->survey().left() == 0) throw std::invalid_argument("no token is left");
+            return c->leading(1)[0];
+        })
         .def("leading", [](Held& c, std::size_t k) { return given(c->leading(k)); }, "k"_a)
         .def("least", [](Held& c, std::size_t k) -> std::optional<float> { return c->survey().least(k); }, "k"_a)
         .def("at_least", [](Held& c, float edge) { return given(c->tokens(c->survey().at_least(edge))); }, "edge"_a)
@@ -227,38 +252,43 @@ void bind_candidates(nb::module_& m) {
             return given(std::move(all));
         }, "vocab_size"_a)
         .def("rescored", &Held::rescored, "scores"_a)
-        .def("divided", [](Held& c, float by) { return c.with(c->divided(by)); }, "by"_a)
-        .def("changed", [](Held& c, Tokens tokens, Scores others) {
+        .def("divided", [](Held& c, float by) {
+            if (!(by > 0 && by <= std::numeric_limits<float>::max())) throw std::invalid_argument("not divided by a number above 0");
+            return c.with(c->divided(by));
+        }, "by"_a)
+        .def("changed", [](nb::handle_t<Held> self, Tokens tokens, Scores others) {
             check_alike(tokens, others);
-            return c.with(c->changed(tokens.data(), others.data(), tokens.shape(0)));
+            return altered(self, tokens, [&](Candidates& c, auto of, auto count) { return c.changed(of, others.data(), count); });
         }, "tokens"_a, "scores"_a.noconvert())
-        .def("penalised", [](Held& c, Tokens tokens, float by) { return c.with(c->penalised(tokens.data(), tokens.shape(0), by)); }, "tokens"_a, "by"_a)
-        .def("lowered", [](Held& c, Tokens tokens, float each, float once) {
-            return c.with(c->lowered(tokens.data(), tokens.shape(0), each, once));
+        .def("penalised", [](nb::handle_t<Held> self, Tokens tokens, float by) {
+            return altered(self, tokens, [&](Candidates& c, auto of, auto count) { return c.penalised(of, count, by); });
+        }, "tokens"_a, "by"_a)
+        .def("lowered", [](nb::handle_t<Held> self, Tokens tokens, float each, float once) {
+            return altered(self, tokens, [&](Candidates& c, auto of, auto count) { return c.lowered(of, count, each, once); });
         }, "tokens"_a, "each"_a = 0.0f, "once"_a = 0.0f)
-        .def("without", [](Held& c, Tokens tokens) {
+        .def("without", [](nb::handle_t<Held> self, Tokens tokens) {
             const std::vector<float> removed(tokens.shape(0), -std::numeric_limits<float>::infinity());
-            return c.with(c->changed(tokens.data(), removed.data(), removed.size()));
+            return altered(self, tokens, [&](Candidates& c, auto of, auto count) { return c.changed(of, removed.data(), count); });
         }, "tokens"_a)
         .def("keep", [](Held& c, Tokens tokens) {
             Places places;
             for (std::size_t i = 0; i < tokens.shape(0); i++)
                 if (const auto place = c->place(tokens.data()[i])) places.push_back(*place);
-            return c.with(c->keep(places));
+            return Held(nb::object(), c->keep(std::move(places)));
         }, "tokens"_a)
         .def("above", [](nb::handle_t<Held> self, float edge) {
             return kept(self, nb::cast<Held&>(self)->survey().at_least(edge));
         }, "edge"_a)
         .def("reaching", [](Held& c, Scores keys, float edge) {
             if (keys.shape(0) != c->size()) throw std::invalid_argument("arrays of different lengths");
-            return c.with(c->keep(at_least(c->survey().kernels(), keys, edge)));
+            return Held(nb::object(), c->keep(at_least(c->survey().kernels(), keys, edge)));
         }, "keys"_a.noconvert(), "edge"_a)
         .def("where", [](Held& c, Array<const bool> which) {
             if (which.shape(0) != c->size()) throw std::invalid_argument("arrays of different lengths");
             Places places;
             for (std::size_t i = 0; i < which.shape(0); i++)
                 if (which.data()[i]) places.push_back(static_cast<std::int64_t>(i));
-            return c.with(c->keep(places));
+            return Held(nb::object(), c->keep(std::move(places)));
         }, "which"_a);
 }
 
@@ -270,7 +300,7 @@ nb::object candidates(nb::handle array, const float* scores, std::size_t n, Foun
 
 void bind_vocabulary(nb::module_& m) {
     nb::class_<Followed>(m, "Followed")
-        .def(nb::init<const nb::list&, std::int64_t, std::size_t, bool>(), "steps"_a, "token"_a, "size"_a, "drawn"_a)
+        .def(nb::init<const std::vector<std::pair<nb::object, Held*>>&, std::int64_t, std::size_t, bool>(), "steps"_a, "token"_a, "size"_a, "drawn"_a)
         .def_prop_ro("ids", &Followed::ids, nb::rv_policy::automatic)
         .def_prop_ro("below", &Followed::below)
         .def("entries", &Followed::entries);

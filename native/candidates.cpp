@@ -1,7 +1,6 @@
 #include "candidates.hpp"
 
 #include <limits>
-#include <numeric>
 #include <stdexcept>
 #include <unordered_map>
 
@@ -63,7 +62,7 @@ double Candidates::lost_of(Candidates& before) {
 
 double Candidates::below(std::int64_t token) {
     const auto place = ids_ ? std::lower_bound(ids_->begin(), ids_->end(), token) - ids_->begin() : token;
-    return survey_.below(std::min<std::size_t>(place, size()));
+    return survey_.below(std::clamp<std::int64_t>(place, 0, size()));
 }
 
 void Candidates::dense(float* out, std::size_t vocab_size) const {
@@ -71,9 +70,10 @@ void Candidates::dense(float* out, std::size_t vocab_size) const {
         if (size() != vocab_size) throw std::invalid_argument("a vocabulary of another size");
         return survey_.copy(out);
     }
+    if (size() && (ids_->front() < 0 || static_cast<std::size_t>(ids_->back()) >= vocab_size))
+        throw std::invalid_argument("a vocabulary without some of these tokens");
     std::fill_n(out, vocab_size, kRemoved);
-    for (std::size_t i = 0; i < size(); i++)
-        if (static_cast<std::size_t>((*ids_)[i]) < vocab_size) out[(*ids_)[i]] = survey_[i];
+    for (std::size_t i = 0; i < size(); i++) out[(*ids_)[i]] = survey_[i];
 }
 
 Places Candidates::places(const std::int64_t* tokens, std::size_t count) const {
@@ -116,7 +116,9 @@ Candidates Candidates::changed(const std::int64_t* tokens, const float* scores, 
     return {survey_.changed(places.data(), theirs.data(), places.size()), ids_};
 }
 
-Candidates Candidates::keep(const Places& places) const {
+Candidates Candidates::keep(Places places) const {
+    if (!std::is_sorted(places.begin(), places.end())) std::sort(places.begin(), places.end());
+    places.erase(std::unique(places.begin(), places.end()), places.end());
     const bool few = 4 * places.size() <= size();
     const std::size_t n = few ? places.size() : size();
     Survey::Memory scores(new float[n]);

@@ -43,8 +43,8 @@ public:
     // The same tokens, some with other scores.
     Candidates changed(const std::int64_t* tokens, const float* scores, std::size_t count);
     Candidates divided(float by) { return {survey_.divided(by), ids_}; }
-    // Of the tokens at these places, which rise. When they are a fourth of all or fewer, the others are dropped.
-    Candidates keep(const Places& places) const;
+    // The tokens at these places, in any order. When they are a fourth of all or fewer, the others are dropped.
+    Candidates keep(Places places) const;
 
     Places tokens(Places places) const;
 

@@ -77,7 +77,8 @@ struct Kernels {
     // Over a vocabulary; see vocabulary.hpp. How many numbers are above minus infinity; and the largest
     // of all, or NaN if there is one.
     std::size_t (*peak)(const float* x, std::size_t n, float* highest);
-    // The sum of e^((x - most) / by); each goes to `weights` unless that is null.
+    // The sum of e^((x - most) / by); each goes to `weights` unless that is null. No x is above
+    // `most` by more than a rounding.
     double (*weigh)(const float* x, std::size_t n, float most, float by, float* weights);
     // Places where low <= x < high; a high of NaN is no bound. -> how many; `places` has room for n.
     std::size_t (*between)(const float* x, std::size_t n, float low, float high, std::uint32_t* places);

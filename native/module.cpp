@@ -73,6 +73,7 @@ const Kernels* kernels(const std::string& name) {
     const char* wanted = name.empty() ? std::getenv("PELLUCID_ISA") : name.c_str();
     for (const Kernels* k : all_kernels())
         if (!wanted || !*wanted || wanted == std::string_view(k->name)) return k;
+    if (name.empty()) nb::module_::import_("pellucid.backends.isa").attr("instruction_set")();      // says what is wrong
     throw std::invalid_argument(std::string("no kernels for ") + wanted + " on this processor");
 }
 

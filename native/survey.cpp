@@ -11,7 +11,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNoBound = std::numeric_limits<float>::quiet_NaN();
-constexpr std::int64_t kNoPlace = std::numeric_limits<std::int64_t>::max();   // behind all
 
 // The least number above; NaN, which no number reaches, where there is none.
 float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoBound; }
@@ -98,7 +97,7 @@ Survey Survey::divided(float by) {
     made.found_.sums.clear();
     made.total_.reset();
     for (Leader& one : made.leaders_) one.score = quotient(one.score, by);
-    if (edge_.score > kLowest) {
+    if (!all_lead()) {
         // Rounding makes equals of some that were not, of the last and others that came behind it too.
         const float last = quotient(edge_.score, by);
         while (!made.leaders_.empty() && !(made.leaders_.back().score > last)) made.leaders_.pop_back();
@@ -124,8 +123,12 @@ double Survey::scale(std::size_t block) const {
 }
 
 double Survey::weigh(std::size_t block, std::size_t n, float* weights) const {
-    const auto [scores, by, top] = blocks_[block];  // a quotient's rounding may be too much for so small a number
-    return found_.kernels->weigh(scores, n, by == 1 ? found_.top(block) : top, by, weights);
+    const auto [scores, by, top] = blocks_[block];
+    const float now = found_.top(block);
+    // Quotients of their own take as long again as their exponentials, and are what the others see of them.
+    if (by != 1 && std::abs(now) <= kNear) return found_.kernels->weigh(scores, n, top, by, weights);
+    float room[kBlock];
+    return found_.kernels->weigh(read(blocks_[block], 0, n, room), n, now, 1, weights);
 }
 
 void Survey::weigh() {
@@ -282,8 +285,7 @@ std::optional<float> Survey::least(std::size_t k) {
 
 const std::vector<Survey::Leader>& Survey::leaders(std::size_t k) {
     constexpr std::size_t some = 64;
-    const bool all = edge_.score == kLowest;
-    if (leaders_.size() < k && !all) find_leaders(std::max(k, some));
+    if (leaders_.size() < k && !all_lead()) find_leaders(std::max(k, some));
     return leaders_;
 }
 
@@ -301,7 +303,7 @@ void Survey::find_leaders(std::size_t k) {
          [&] { if (kept.size() / 2 >= k) cut(); });     // not sooner: so all cuts cost O(n)
     cut();
     std::sort(kept.begin(), kept.end());
-    edge_ = kept.size() < k ? Leader{kLowest, kNoPlace} : kept.back();
+    edge_ = kept.size() < left_ ? kept.back() : Leader{kLowest, kNoPlace};
     leaders_ = std::move(kept);
 }
 

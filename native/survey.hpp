@@ -46,7 +46,7 @@ public:
     Survey(const float* scores, std::size_t n, Found found);
     // Scores that differ at some places, all below n. What is in other blocks is shared.
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
-    // All scores divided by a number above 0; each is when it is looked at. None that is left becomes
+    // All scores divided by a number above 0, and no infinity; each is when it is looked at. None that is left becomes
     // minus infinity, however far it is below the others.
     Survey divided(float by);
 
@@ -90,10 +90,12 @@ public:
 
     static constexpr std::size_t kSorted = 4096;    // more are found sooner by other means than sorting
     static constexpr float kFarthest = 104;         // below the highest nothing weighs anything
+    static constexpr float kNear = 64;              // up to there a quotient's rounding is some millionths of its exponential
 
 private:
     static constexpr std::size_t kBlock = Found::kBlock, kPart = Found::kPart, kParts = Found::kParts;
     static constexpr float kLowest = -std::numeric_limits<float>::max();
+    static constexpr std::int64_t kNoPlace = std::numeric_limits<std::int64_t>::max();      // behind all
 
     struct Block {
         const float* scores;
@@ -114,6 +116,7 @@ private:
     // The highest scores in their order, k if there are so many; more where that is no more work.
     const std::vector<Leader>& leaders(std::size_t k);
     void find_leaders(std::size_t k);
+    bool all_lead() const { return edge_.score == kLowest && edge_.place == kNoPlace; }
     // Scores of a block, of which n from the start on are wanted: in place, or divided into `room`.
     const float* read(const Block& block, std::size_t start, std::size_t n, float* room) const;
     void copy(std::size_t block, float* out) const;

@@ -125,6 +125,15 @@ def test_a_filter_that_removed_nothing_removed_no_probability() -> None:
     assert removed == {"model": False, "suppress_tokens": True, "temperature": False}
 
 
+def test_tokens_that_are_forced_leave_nothing_of_those_that_were_left() -> None:
+    own = Candidates(np.zeros(VOCAB, np.float32))
+    left = own.keep(np.array([5]))
+    for ends in ([7], [7, 9]):
+        forced = Candidates(np.zeros(len(ends), np.float32), np.array(ends))
+        ledger = account([("model", own), ("allowed", left), ("forced", forced)], 7, None, 3)
+        assert ledger.entries[2].removed == 1
+
+
 def test_a_tiny_mass_that_was_removed_is_not_lost_in_rounding() -> None:
     logits = np.zeros(VOCAB, np.float32)
     logits[4] = -30.0

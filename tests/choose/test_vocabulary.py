@@ -17,6 +17,7 @@ from pellucid.backends import _native
 from pellucid.choose import vocabulary
 from pellucid.choose.candidates import Candidates
 from pellucid.choose.filters.truncation import _edge
+from pellucid.errors import ParameterError
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -320,3 +321,52 @@ def test_a_token_that_is_none_is_a_removed_one(token: int, ids: Ids | None) -> N
     changed = some.changed(tokens, np.float32([-np.inf, 5]))
     assert changed.alive.tolist() == some.without(tokens).alive.tolist()
     assert (changed.count, changed.most) == (63, 0)
+
+
+@pytest.mark.parametrize("by", [0.7, 0.1, 0.01, 1e-4, 1e-6])
+def test_at_any_temperature_what_is_told_of_all_is_the_sum_of_what_each_is_told(by: float) -> None:
+    """Quotients far from 0 are rounded by more than their exponentials bear."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        some = Candidates(rng.normal(30, 5, 3000).astype(np.float32)).divided(by)
+        assert some.probs().sum() == pytest.approx(1, abs=1e-5)
+        top = some.leading(3)
+        assert some.without(top).lost_of(some) == pytest.approx(some.mass(top), abs=1e-5)
+        assert some.mass(top) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("lowest", [np.finfo(np.float32).min, 0.0])
+def test_all_leaders_are_found_where_many_are_the_lowest(lowest: float) -> None:
+    some = Candidates(np.full(100, lowest, np.float32))
+    assert len(some.leading(1)) == 1
+    assert some.leading(100).tolist() == list(range(100))
+    assert some.least(80) == lowest
+    assert len(some.divided(2).at_least(lowest / 2)) == 100
+
+
+def test_tokens_are_kept_in_any_order_and_once() -> None:
+    some = Candidates(np.arange(80, dtype=np.float32))
+    for tokens in ([7, 7, 2], list(range(79, 20, -1)) * 2):
+        kept = some.keep(np.array(tokens))
+        assert kept.alive.tolist() == sorted(set(tokens))
+        assert kept.rank(tokens[-1]) == sum(token >= tokens[-1] for token in set(tokens))
+
+
+@pytest.mark.parametrize("by", [0, -1, math.nan, math.inf, 1e39])
+def test_scores_are_divided_by_numbers_above_0_alone(by: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Candidates(np.zeros(3, np.float32)).divided(by)
+
+
+def test_an_instruction_set_that_is_none_is_named_where_scores_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PELLUCID_ISA", "AVX9")
+    with pytest.raises(ParameterError, match=r"PELLUCID_ISA: must be one of .*portable here"):
+        Candidates(np.zeros(3, np.float32))
+
+
+def test_steps_without_candidates_are_refused() -> None:
+    for steps in ([], [("model", None)]):
+        with pytest.raises((TypeError, ValueError)):
+            _native.Followed(steps, 0, 5, False)  # type: ignore[arg-type]

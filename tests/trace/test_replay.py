@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,12 +61,10 @@ def test_an_answer_that_says_something_else_is_found(other, told):
 def test_a_number_of_a_ledger_is_found(told):
     answer = told.generation
     ledger = answer.tokens[1].ledger
-    entry = replace(
-        ledger.entries[0], logsumexp=float(np.nextafter(ledger.entries[0].logsumexp, 9))
-    )
-    other = replace(ledger)
-    vars(other)["entries"] = (entry, *ledger.entries[1:])
-    token = replace(answer.tokens[1], ledger=other)
+    first, *others = ledger.record.entries()
+    entries = [(*first[:3], np.nextafter(first[3], 9), *first[4:]), *others]
+    record = SimpleNamespace(ids=ledger.ids, below=ledger.record.below, entries=lambda: entries)
+    token = replace(answer.tokens[1], ledger=replace(ledger, record=record))
     tokens = (answer.tokens[0], token, *answer.tokens[2:])
     (wrong,) = [c for c in checks(told, replace(answer, tokens=tokens)) if not c.same]
     assert (wrong.what, wrong.why) == ("answer: ledgers", "that of token 1 is another")

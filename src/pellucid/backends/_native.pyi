@@ -130,10 +130,10 @@ class Candidates:
         """All but these tokens."""
 
     def keep(self, tokens: Ids) -> Candidates:
-        """These tokens alone, which rise."""
+        """These tokens alone."""
 
     def above(self, edge: float) -> Candidates:
-        """Those whose score reaches the edge; the same object where all do."""
+        """Those whose score reaches the edge; the same object where all that are left do."""
 
     def reaching(self, keys: Floats, edge: float) -> Candidates:
         """Those whose key reaches the edge, of a key for each of `scores`."""
@@ -145,7 +145,7 @@ class Followed:
     """What became of some tokens, step by step; see `pellucid.choose.ledger`."""
 
     def __init__(
-        self, steps: list[tuple[str, Candidates]], token: int, size: int, drawn: bool
+        self, steps: Numbers[tuple[str, Candidates]], token: int, size: int, drawn: bool
     ) -> None: ...
     @property
     def ids(self) -> Ids: ...

@@ -34,10 +34,6 @@ class Chain:
                 raise ParameterError("samplers", f"leaves out {name}, which {asked}")
         self.filters = [FILTERS[name] for name in order if name in self._switches]
         self._values = {row.name: row.values(parameters) for row in self.filters}
-        self._calls = [
-            (row.name, row.apply, row.state is not None, self._values[row.name])
-            for row in self.filters
-        ]
 
     def follow(self, branch: Branch, setting: Setting) -> None:
         """Give a branch what the filters have to remember of it, and what they compare it with.
@@ -63,9 +59,9 @@ class Chain:
         Raises NothingLeftError at the first filter that leaves nothing.
         """
         steps = []
-        for name, apply, remembers, values in self._calls:
-            state = [branch.followers[name]] if branch and remembers else []
-            candidates = apply(candidates, context, *state, *values)
+        for row, (name, values) in zip(self.filters, self._values.items(), strict=True):
+            state = [branch.followers[name]] if branch and row.state else []
+            candidates = row.apply(candidates, context, *state, *values)
             if candidates.empty:
                 given = self._switches[name]  # what a person gave, a filter's own name is not
                 raise NothingLeftError(given, "leaves no token to choose from; loosen it")

@@ -16,6 +16,7 @@ from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 Probs = npt.NDArray[np.float64]
+Step = tuple[str, Floats, Ids, float, int, float]  # what an `Entry` says
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Entry:
         return np.exp(self.scores.astype(np.float64) - self.logsumexp)
 
 
-class Told(Protocol):
+class Record(Protocol):
     """What a ledger is made of."""
 
     @property
@@ -58,7 +59,7 @@ class Told(Protocol):
         """The probability that all ids had below the token that was drawn."""
         ...
 
-    def entries(self) -> Sequence[tuple[str, Floats, Ids, float, int, float]]:
+    def entries(self) -> Sequence[Step]:
         """What `Entry` says, of each step."""
         ...
 
@@ -84,14 +85,14 @@ class Draft:
 class Ledger:
     """One choice: who was followed, what each filter did, what was drawn, what was chosen.
 
-    `told` is read when somebody asks for `ids` or `entries`. `uniform` is the random number that
+    `record` is read when somebody asks for `ids` or `entries`. `uniform` is the random number that
     drew; None where the likeliest was taken.
     A rejected `draft` leaves a last step "speculation": what the tokens have beyond the drafting
     model's distribution, from which one was drawn. An accepted one was drawn by that model.
     A token that was picked `by_hand` may be one that a filter removed.
     """
 
-    told: Told
+    record: Record
     token: int
     uniform: float | None
     draft: Draft | None = None
@@ -112,12 +113,12 @@ class Ledger:
         """The leading candidates of the model, in its order, then those that lead after all
         filters, and the chosen token, where these are others.
         """
-        return self.told.ids
+        return self.record.ids
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """What the followed candidates were after each filter; the model's own come first."""
-        return tuple(Entry(*told) for told in self.told.entries())
+        return tuple(Entry(*step) for step in self.record.entries())
 
     @property
     def landed(self) -> tuple[float, float] | None:
@@ -127,7 +128,7 @@ class Ledger:
         """
         if self.uniform is None:
             return None
-        below = self.told.below
+        below = self.record.below
         assert below is not None
         (place,) = np.flatnonzero(self.ids == self.token)
         return below, below + float(self.entries[-1].probs[place])

@@ -65,10 +65,8 @@ class Run:
             ids.extend(segment.ids)
             positions.extend(range(segment.start, segment.start + count))
             wanted.extend(range(stop - rows, stop))
-        self.ids: npt.NDArray[np.int64]
-        self.positions: npt.NDArray[np.int64]
-        self.ids = np.array(ids, np.int64)
-        self.positions = np.array(positions, np.int64)
+        self.ids: npt.NDArray[np.int64] = np.array(ids, np.int64)
+        self.positions: npt.NDArray[np.int64] = np.array(positions, np.int64)
         self.wanted: npt.NDArray[np.int64] = np.array(wanted, np.int64)
         self.probe: Probe | None = None  # of the model that runs this, where somebody asks
         self.seen: list[dict[str, Floats]] = [{} for _ in segments]

@@ -14,14 +14,13 @@ from typing import get_args
 import msgspec
 import numpy as np
 
-from pellucid.choose.ledger import Draft, Ledger
+from pellucid.choose.ledger import Draft, Ledger, Step
 from pellucid.choose.tree import Fate, Node, Tree
 from pellucid.engine.generation import FinishReason, GeneratedToken, Generation
 from pellucid.trace.columns import Array, numbers, whole, within
 from pellucid.trace.form import CERTAIN
 
 Arrays = dict[str, Array]
-_Step = tuple[str, Array, Array, float, int, float]  # of a ledger, what its `Entry` says
 
 _FATES: tuple[Fate | None, ...] = (None, *get_args(Fate))
 _NONE = math.nan
@@ -104,14 +103,14 @@ def _answer(answer: Generation) -> tuple[AnswerWords, Arrays]:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Record:
     """What a ledger is made of, read."""
 
     ids: Array
     below: float | None
-    steps: list[_Step]
+    steps: list[Step]
 
-    def entries(self) -> list[_Step]:
+    def entries(self) -> list[Step]:
         return self.steps
 
 
@@ -178,12 +177,13 @@ def _read_ledgers(
             yield None
             continue
         count, end = int(followed[number]), ends[number]
-        told = _Told(ids[end - count : end], _value(numbers(columns, "below")[number]), [])
+        steps = []
         for name in words.filters:
-            told.steps.append(_read_entry(name, columns, entries, slice(rows, rows + count)))
+            steps.append(_read_entry(name, columns, entries, slice(rows, rows + count)))
             entries, rows = entries + 1, rows + count
+        below = _value(numbers(columns, "below")[number])
         ledger = Ledger(
-            told,
+            _Record(ids[end - count : end], below, steps),
             int(whole(columns, "tokens")[number]),
             _value(numbers(columns, "uniforms")[number]),
             _read_draft(columns["drafts"][drafts]) if words.drafted else None,
@@ -199,7 +199,7 @@ def _check(ledger: Ledger) -> None:
     """Raises ValueError for a ledger that does not tell what it is there for."""
     if not ledger.entries or np.count_nonzero(ledger.ids == ledger.token) != 1:
         raise ValueError("a ledger does not follow its token")
-    below = ledger.told.below
+    below = ledger.record.below
     if ledger.uniform is not None and below is None:
         raise ValueError("a ledger has a draw, and not where it fell")
     places = [place for place in (ledger.uniform, below) if place is not None]
@@ -215,7 +215,7 @@ def _check_shares(*shares: float) -> None:
         raise ValueError(f"{odd[0]} is no probability")
 
 
-def _read_entry(name: str, columns: Mapping[str, Array], number: int, rows: slice) -> _Step:
+def _read_entry(name: str, columns: Mapping[str, Array], number: int, rows: slice) -> Step:
     scores, ranks = numbers(columns, "scores")[rows], whole(columns, "ranks")[rows]
     if not len(scores) == len(ranks) == rows.stop - rows.start:
         raise ValueError(f"step {number} of the ledgers has scores or ranks missing")

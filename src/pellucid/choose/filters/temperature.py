@@ -28,13 +28,14 @@ def temperature(
     """
     if spread:
         value = _by_entropy(candidates, value, spread, exponent)
-    divided = candidates.divided(value)
-    if not abs(divided.most) < _FARTHEST:
-        # Beyond float32: the differences to the likeliest token are what matters, and they fit.
-        apart = candidates.scores.astype(np.float64) - candidates.most
-        with np.errstate(all="ignore"):
-            divided = candidates.rescored((apart / value).astype(np.float32))
-    return divided
+    if value >= _COLDEST:
+        divided = candidates.divided(value)
+        if abs(divided.most) < _FARTHEST:
+            return divided
+    # Beyond float32: the differences to the likeliest token are what matters, and they fit.
+    apart = candidates.scores.astype(np.float64) - candidates.most
+    with np.errstate(all="ignore"):
+        return candidates.rescored((apart / value).astype(np.float32))
 
 
 def _by_entropy(candidates: Candidates, middle: float, spread: float, exponent: float) -> float:
