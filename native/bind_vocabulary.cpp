@@ -7,10 +7,10 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
-#include <unordered_set>
 #include <utility>
 
 #include "candidates.hpp"
@@ -162,9 +162,12 @@ public:
             all.push_back(&**held);
         }
         if (all.empty()) throw std::invalid_argument("no steps");
-        gather(all.front()->leading(size));
-        if (all.back() != all.front()) gather(all.back()->leading(size));
-        gather({token});
+        ids_ = all.front()->leading(size);
+        Places known = ids_;
+        std::sort(known.begin(), known.end());
+        for (std::int64_t other : all.back()->leading(size))
+            if (!std::binary_search(known.begin(), known.end(), other)) ids_.push_back(other);
+        if (std::find(ids_.begin(), ids_.end(), token) == ids_.end()) ids_.push_back(token);
         for (std::size_t i = 0; i < all.size(); i++) steps_.push_back(told(steps[i].first, *all[i], i ? all[i - 1] : nullptr));
         if (drawn) below_ = all.back()->below(token);
     }
@@ -188,10 +191,6 @@ private:
         double removed;         // what those had before who are not left after this
     };
 
-    void gather(const Places& tokens) {
-        for (std::int64_t token : tokens)
-            if (known_.insert(token).second) ids_.push_back(token);
-    }
     Step told(nb::object name, Candidates& now, Candidates* before) const {
         if (&now == before) {
             Step same = steps_.back();
@@ -206,7 +205,6 @@ private:
         return {std::move(name), std::move(scores), std::move(ranks), survey.logsumexp(), survey.left(), all ? 0.0 : now.lost_of(*before)};
     }
 
-    std::unordered_set<std::int64_t> known_;
     Places ids_;
     std::vector<Step> steps_;
     std::optional<double> below_;

@@ -65,7 +65,10 @@ class Branch:
             grown = np.empty(max(64, 2 * len(self.ids)), np.int64)
             grown[: self._copied] = self._array[: self._copied]
             self._array = grown
-        self._array[self._copied : len(self.ids)] = self.ids[self._copied :]
+        if self._copied == len(self.ids) - 1:  # as after each token: a list takes 10 us in a step
+            self._array[self._copied] = self.ids[-1]
+        else:
+            self._array[self._copied : len(self.ids)] = self.ids[self._copied :]
         self._copied = len(self.ids)
         return self._array[: self._copied]
 
