@@ -2,7 +2,6 @@
 
 #include <limits>
 #include <stdexcept>
-#include <unordered_map>
 
 namespace pellucid {
 namespace {
@@ -99,10 +98,14 @@ Candidates Candidates::penalised(const std::int64_t* tokens, std::size_t count, 
 }
 
 Candidates Candidates::lowered(const std::int64_t* tokens, std::size_t count, float each, float once) {
-    const Places all = places(tokens, count);
-    std::unordered_map<std::int64_t, float> times;
-    for (std::int64_t place : all) times[place]++;
-    return changed(all, [&](std::int64_t place) { return survey_[place] - (times[place] * each + once); });
+    Places sorted = places(tokens, count);
+    std::sort(sorted.begin(), sorted.end());
+    Places distinct = sorted;
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    return changed(distinct, [&](std::int64_t place) {
+        const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), place);
+        return survey_[place] - (static_cast<float>(last - first) * each + once);
+    });
 }
 
 Candidates Candidates::changed(const std::int64_t* tokens, const float* scores, std::size_t count) {
