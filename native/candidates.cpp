@@ -100,9 +100,7 @@ Candidates Candidates::penalised(const std::int64_t* tokens, std::size_t count, 
 Candidates Candidates::lowered(const std::int64_t* tokens, std::size_t count, float each, float once) {
     Places sorted = places(tokens, count);
     std::sort(sorted.begin(), sorted.end());
-    Places distinct = sorted;
-    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-    return changed(distinct, [&](std::int64_t place) {
+    return changed(distinct(sorted), [&](std::int64_t place) {
         const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), place);
         return survey_[place] - (static_cast<float>(last - first) * each + once);
     });
@@ -120,8 +118,7 @@ Candidates Candidates::changed(const std::int64_t* tokens, const float* scores, 
 }
 
 Candidates Candidates::keep(Places places) const {
-    if (!std::is_sorted(places.begin(), places.end())) std::sort(places.begin(), places.end());
-    places.erase(std::unique(places.begin(), places.end()), places.end());
+    places = distinct(std::move(places));
     const bool few = 4 * places.size() <= size();
     const std::size_t n = few ? places.size() : size();
     Survey::Memory scores(new float[n]);

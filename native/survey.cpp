@@ -52,9 +52,7 @@ Survey::Survey(const float* scores, std::size_t n, Found found) : n_(n), found_(
 Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) {
     leaders(1);         // what is made of it inherits them
     Survey made = *this;
-    Places where(places, places + count);
-    std::sort(where.begin(), where.end());
-    where.erase(std::unique(where.begin(), where.end()), where.end());
+    const Places where = distinct(Places(places, places + count));
     std::vector<std::size_t> touched(where.size());
     std::transform(where.begin(), where.end(), touched.begin(), [](std::int64_t place) { return place / kBlock; });
     touched.erase(std::unique(touched.begin(), touched.end()), touched.end());

@@ -21,6 +21,12 @@ std::pair<float, double> weigh(const Kernels& kernels, const float* scores, std:
     return {most, kernels.weigh(scores, n, most == -kInfinity ? 0.0f : most, 1, weights)};
 }
 
+Places distinct(Places places) {
+    if (!std::is_sorted(places.begin(), places.end())) std::sort(places.begin(), places.end());
+    places.erase(std::unique(places.begin(), places.end()), places.end());
+    return places;
+}
+
 Places between(const Kernels& kernels, const float* scores, std::size_t n, float low, float high) {
     Places places;
     std::uint32_t found[kBlock];

@@ -19,7 +19,7 @@ def logit_bias(candidates: Candidates, context: Context, tokens: Ids, biases: Fl
 
 def allowed_token_ids(candidates: Candidates, context: Context, tokens: Ids) -> Candidates:
     """Remove all but these tokens (vLLM's); an end that is not named is removed too."""
-    return candidates.keep(tokens)  # rising, and none twice
+    return candidates.keep(tokens)
 
 
 def suppress_tokens(candidates: Candidates, context: Context, tokens: Ids) -> Candidates:
