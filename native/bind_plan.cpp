@@ -80,6 +80,7 @@ nb::list execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
     }
     {
         Busy busy(b.spans);
+        plan.prepare(b);
         nb::gil_scoped_release free;
         plan.execute(b, part);
     }

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "arena.hpp"
@@ -14,28 +13,24 @@ namespace pellucid {
 
 using Page = std::shared_ptr<std::uint8_t>;
 
-// What is given back is taken again. A block is freed with the last of its pages.
+// What is given back is taken again. A block is freed with the last of its pages. Whoever takes or drops a
+// page holds the interpreter's lock, as who forks the process does: a lock of its own could be held by a
+// thread that the forked process does not have.
 class Pages : public std::enable_shared_from_this<Pages> {
 public:
     // A page of so many bytes, whatever is in them.
     Page take(std::size_t bytes) {
-        std::unique_lock<std::mutex> lock(mutex_);
         std::shared_ptr<Block> block = with_room(bytes);
         std::uint8_t* page = block->free.back();
         block->free.pop_back();
         in_use_++;
-        lock.unlock();
         return Page(page, [block, pages = shared_from_this()](std::uint8_t* done) {
-            std::lock_guard<std::mutex> lock(pages->mutex_);
             block->free.push_back(done);
             pages->in_use_--;
         });
     }
 
-    long in_use() const {
-        std::lock_guard<std::mutex> lock(mutex_);
-        return in_use_;
-    }
+    long in_use() const { return in_use_; }
 
 private:
     static constexpr std::size_t kBlock = 16 * kHugePage;
@@ -60,7 +55,6 @@ private:
         return block;
     }
 
-    mutable std::mutex mutex_;
     std::vector<std::weak_ptr<Block>> blocks_;
     long in_use_ = 0;
 };

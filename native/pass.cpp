@@ -127,12 +127,15 @@ private:
     std::vector<std::vector<double>> busy_;     // [thread][operation], of phases not yet accounted
 };
 
-void Plan::execute(const Batch& batch, int part) {
+void Plan::prepare(const Batch& batch) const {
     check(batch);
-    if (part < 0 || part >= parts()) throw std::out_of_range("part");
-    auto turn = pool_->turn();
     for (const Span& span : batch.spans)
         if (span.rows) span.sequence->prepare(static_cast<int>(batch.positions[span.row]), span.rows);
+}
+
+void Plan::execute(const Batch& batch, int part) {
+    if (part < 0 || part >= parts()) throw std::out_of_range("part");
+    auto turn = pool_->turn();
     make_room(batch);
     beyond_half_ = false;
     Pass pass(*this, batch, part);

@@ -92,10 +92,12 @@ public:
     // Orders the phases; `result` is the buffer of logits, which a last operation hands out.
     void finish(int result);
 
+    // Before a batch is executed, while the interpreter's lock is held: makes the pages that it writes
+    // its sequences' own. Throws where ids, positions or spans are not of this plan.
+    void prepare(const Batch& batch) const;
     // A plan with stops is executed part by part, each with the same batch; the last fills `out`, and
-    // `found` where there is one. Throws before anything is computed where ids, positions or spans are
-    // not of this plan; std::overflow_error where keys or values are beyond f16, and then what was
-    // written behind the sequences' lengths is of no use.
+    // `found` where there is one. Throws std::overflow_error where keys or values are beyond f16, and then
+    // what was written behind the sequences' lengths is of no use.
     void execute(const Batch& batch, int part);
     int parts() const { return static_cast<int>(parts_.size()); }
     // The first rows of a buffer, between two parts or after the last. Reading throws where there
