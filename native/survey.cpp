@@ -11,6 +11,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNoBound = std::numeric_limits<float>::quiet_NaN();
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // The least number above; NaN, which no number reaches, where there is none.
 float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoBound; }
@@ -18,18 +19,11 @@ float next(float x) { return x < kInfinity ? std::nextafter(x, kInfinity) : kNoB
 }  // namespace
 
 void Found::look(std::size_t block, const float* scores, std::size_t n) {
-    look_at_parts(block, scores, n);
-    sums[block] = kernels->weigh(scores, n, top(block), 1, nullptr);    // while it is near
-}
-
-void Found::look_at_parts(std::size_t block, const float* scores, std::size_t n) {
     alive[block] = 0;
-    for (std::size_t i = 0; i < kParts; i++) {
-        const std::size_t start = i * kPart;
-        float& most = highest[block * kParts + i] = -kInfinity;
-        if (start < n) alive[block] += kernels->peak(scores + start, std::min(kPart, n - start), &most);
-    }
-    kernels->peak(&highest[block * kParts], kParts, &tops[block]);
+    for (std::size_t start = 0; start < n; start += kPart)
+        alive[block] += look_at_part(block * kParts + start / kPart, scores + start, std::min(kPart, n - start));
+    conclude(block);
+    sums[block] = kernels->weigh(scores, n, top(block), 1, nullptr);    // while it is near
 }
 
 Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Survey(scores, n, [&] {
@@ -40,55 +34,92 @@ Survey::Survey(const Kernels& kernels, const float* scores, std::size_t n) : Sur
 }()) {}
 
 Survey::Survey(const Kernels& kernels, Memory scores, std::size_t n) : Survey(kernels, scores.get(), n) {
-    own_.push_back(std::move(scores));
+    row_->own = std::move(scores);
 }
 
-Survey::Survey(const float* scores, std::size_t n, Found found) : n_(n), found_(std::move(found)) {
-    blocks_.reserve(Found::blocks(n));
-    for (std::size_t start = 0; start < n; start += kBlock) blocks_.push_back({scores + start});
+Survey::Survey(const float* scores, std::size_t n, Found found)
+    : n_(n), row_(std::make_shared<Row>()), found_(std::move(found)) {
+    row_->scores = scores;
     conclude();
 }
 
 Survey Survey::changed(const std::int64_t* places, const float* scores, std::size_t count) {
     leaders(1);         // what is made of it inherits them
     Survey made = *this;
-    const Places where = distinct(Places(places, places + count));
-    std::vector<std::size_t> touched(where.size());
-    std::transform(where.begin(), where.end(), touched.begin(), [](std::int64_t place) { return place / kBlock; });
-    touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
-    Memory memory(new float[touched.size() * kBlock]);
-    std::vector<float*> fresh(blocks_.size());
-    for (std::size_t i = 0; i < touched.size(); i++) {
-        std::size_t b = touched[i];
-        fresh[b] = memory.get() + i * kBlock;
-        made.blocks_[b] = {fresh[b]};
-        copy(b, fresh[b]);
+    std::vector<std::pair<std::int64_t, float>> given;
+    for (std::size_t i = 0; i < count; i++) given.push_back({places[i], scores[i]});
+    std::stable_sort(given.begin(), given.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    Changes all;
+    Changes fresh;                                  // of what this has
+    auto old = changes_.begin();
+    for (std::size_t i = 0; i < given.size(); i++) {
+        const auto [place, score] = given[i];
+        if (i + 1 < given.size() && given[i + 1].first == place) continue;
+        while (old != changes_.end() && old->place < place) all.push_back(*old++);
+        const bool again = old != changes_.end() && old->place == place;
+        const float before = again ? old->before : quotient(row_->scores[place], row_->by);
+        all.push_back({place, before, score});
+        fresh.push_back({place, again ? old->after : before, score});
+        old += again;
     }
-    for (std::size_t i = 0; i < count; i++) fresh[places[i] / kBlock][places[i] % kBlock] = scores[i];
-    made.own_.push_back(std::move(memory));
+    all.insert(all.end(), old, changes_.end());
+    made.changes_ = std::move(all);
     made.total_.reset();
-    for (std::size_t b : touched) made.look(b, fresh[b]);
+    made.look_again(fresh);
     made.conclude();
-    if (!made.found_.sums.empty())
-        for (std::size_t b : touched) made.found_.sums[b] = made.weigh(b, length(b), nullptr);
-    auto moved = [&](const Leader& one) { return std::binary_search(where.begin(), where.end(), one.place); };
+    auto moved = [&](const Leader& one) {
+        const auto at = std::lower_bound(fresh.begin(), fresh.end(), one.place);
+        return at != fresh.end() && at->place == one.place;
+    };
     made.leaders_.erase(std::remove_if(made.leaders_.begin(), made.leaders_.end(), moved), made.leaders_.end());
-    for (std::int64_t place : where)
-        if (const Leader one{made[place], place}; one.score >= kLowest && !(edge_ < one)) made.leaders_.push_back(one);
+    for (const Change& change : fresh)
+        if (const Leader one{change.after, change.place}; one.score >= kLowest && !(edge_ < one)) made.leaders_.push_back(one);
     std::sort(made.leaders_.begin(), made.leaders_.end());
     return made;
+}
+
+void Survey::look_again(const Changes& fresh) {
+    float room[kBlock];
+    for (auto change = fresh.begin(); change != fresh.end();) {
+        const std::size_t block = change->place / kBlock;
+        const auto first = change;
+        while (change != fresh.end() && change->place / kBlock == block) {
+            const std::size_t part = change->place / kPart, start = part * kPart, n = std::min(kPart, n_ - start);
+            const float highest = found_.highest[part];
+            bool below = true;
+            for (; change != fresh.end() && change->place / kPart == part; change++) {
+                below &= change->before < highest && change->after <= highest;
+                found_.alive[block] += (change->after >= kLowest) - (change->before >= kLowest);
+            }
+            if (!below) found_.look_at_part(part, read(start, n, room), n);
+        }
+        const double top = found_.tops[block];
+        found_.conclude(block);
+        if (found_.sums.empty()) continue;
+        double& sum = found_.sums[block];
+        double now = sum;
+        for (auto one = first; one != change; one++) now += std::exp(one->after - top) - std::exp(one->before - top);
+        // Where it is still of the same kind, rounding is little beside it.
+        sum = found_.tops[block] == top && now >= sum / 2 ? now : kUnknown;
+    }
 }
 
 Survey Survey::divided(float by) {
     leaders(1);
     Survey made = *this;
-    if (std::any_of(blocks_.begin(), blocks_.end(), [](const Block& block) { return block.by != 1; })) {
-        Memory memory(new float[n_]);      // two roundings are not one
-        copy(memory.get());
-        for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].scores = memory.get() + b * kBlock;
-        made.own_.push_back(std::move(memory));
+    made.row_ = std::make_shared<Row>();
+    Row& row = *made.row_;
+    row.by = by;
+    for (std::size_t b = 0; b < found_.tops.size(); b++) row.tops.push_back(found_.top(b));
+    if (row_->by == 1) {
+        row.scores = row_->scores;
+        row.own = row_->own;
+    } else {            // two roundings are not one
+        row.own = Memory(new float[n_]);
+        row.scores = row.own.get();
+        found_.kernels->divide(row_->scores, row_->by, n_, row.own.get());
     }
-    for (std::size_t b = 0; b < blocks_.size(); b++) made.blocks_[b].by = by, made.blocks_[b].top = found_.top(b);
+    for (Change& change : made.changes_) change.before = quotient(change.before, by), change.after = quotient(change.after, by);
     for (std::vector<float>* found : {&made.found_.tops, &made.found_.highest})     // rounding keeps an order
         found_.kernels->divide(found->data(), by, found->size(), found->data());
     made.most_ = quotient(most_, by);
@@ -105,10 +136,22 @@ Survey Survey::divided(float by) {
     return made;
 }
 
-const float* Survey::read(const Block& block, std::size_t start, std::size_t n, float* room) const {
-    if (block.by == 1) return block.scores + start;
-    found_.kernels->divide(block.scores + start, block.by, n, room);
-    return room;
+float Survey::operator[](std::size_t place) const {
+    const auto at = changes(place);
+    return changed(at, place + 1) ? at->after : quotient(row_->scores[place], row_->by);
+}
+
+const float* Survey::read(std::size_t start, std::size_t n, Changes::const_iterator from, float* room) const {
+    const float* scores = row_->scores + start;
+    if (row_->by != 1) {
+        found_.kernels->divide(scores, row_->by, n, room);
+        scores = room;
+    }
+    for (; changed(from, start + n); from++) {
+        if (scores != room) scores = std::copy_n(scores, n, room) - n;
+        room[from->place - start] = from->after;
+    }
+    return scores;
 }
 
 void Survey::conclude() {
@@ -121,16 +164,19 @@ double Survey::scale(std::size_t block) const {
 }
 
 double Survey::weigh(std::size_t block, std::size_t n, float* weights) const {
-    const auto [scores, by, top] = blocks_[block];
-    const float now = found_.top(block);
+    const std::size_t start = block * kBlock;
+    const float top = found_.top(block);
     // Quotients of their own take as long again as their exponentials, and are what the others see of them.
-    if (by != 1 && std::abs(now) <= kNear) return found_.kernels->weigh(scores, n, top, by, weights);
+    if (row_->by != 1 && std::abs(top) <= kNear && !changed(changes(start), start + length(block)))
+        return found_.kernels->weigh(row_->scores + start, n, row_->tops[block], row_->by, weights);
     float room[kBlock];
-    return found_.kernels->weigh(read(blocks_[block], 0, n, room), n, now, 1, weights);
+    return found_.kernels->weigh(read(start, n, room), n, top, 1, weights);
 }
 
 void Survey::weigh() {
-    for (std::size_t b = found_.sums.size(); b < blocks_.size(); b++) found_.sums.push_back(weigh(b, length(b), nullptr));
+    found_.sums.resize(found_.tops.size(), kUnknown);
+    for (std::size_t b = 0; b < found_.sums.size(); b++)
+        if (std::isnan(found_.sums[b])) found_.sums[b] = weigh(b, length(b), nullptr);
 }
 
 std::vector<double> Survey::sums() {
@@ -165,12 +211,13 @@ double Survey::below(std::size_t place) {
 double Survey::lost_of(Survey& before) {
     before.weigh();
     double lost = 0;
-    for (std::size_t b = 0; b < blocks_.size(); b++) {
-        if (blocks_[b] == before.blocks_[b]) continue;
-        float room[kBlock], old_room[kBlock], gone[kBlock];
-        const std::size_t n = length(b);
-        const float* now = read(blocks_[b], 0, n, room);
-        const float* old = read(before.blocks_[b], 0, n, old_room);
+    float room[kBlock], old_room[kBlock], gone[kBlock];
+    for (std::size_t b = 0; b < found_.tops.size(); b++) {
+        const std::size_t start = b * kBlock, n = length(b);
+        // Of one row only what was changed can be lost.
+        if (row_ == before.row_ && !changed(changes(start), start + n) && !before.changed(before.changes(start), start + n)) continue;
+        const float* now = read(start, n, room);
+        const float* old = before.read(start, n, old_room);
         for (std::size_t i = 0; i < n; i++) gone[i] = now[i] == -kInfinity ? old[i] : -kInfinity;
         lost += found_.kernels->weigh(gone, n, before.found_.top(b), 1, nullptr) * before.scale(b);
     }
@@ -226,24 +273,22 @@ std::optional<float> Survey::nucleus(double part) {
     return std::nullopt;
 }
 
-void Survey::copy(std::size_t block, float* out) const {
-    const float* scores = read(blocks_[block], 0, length(block), out);
-    if (scores != out) std::copy_n(scores, length(block), out);
-}
-
 void Survey::copy(float* out) const {
-    for (std::size_t b = 0; b < blocks_.size(); b++) copy(b, out + b * kBlock);
+    const float* scores = read(0, n_, out);
+    if (scores != out) std::copy_n(scores, n_, out);
 }
 
 template <class Function>
 void Survey::each_part(const float& edge, Function f) const {
     float room[kPart];
-    for (std::size_t b = 0; b < blocks_.size(); b++) {
+    auto change = changes_.begin();
+    for (std::size_t b = 0; b < found_.tops.size(); b++) {
         if (found_.tops[b] < edge) continue;                    // NaN is not: beside it there may be more
         for (std::size_t part = b * kParts; part < (b + 1) * kParts && part * kPart < n_; part++) {
             if (found_.highest[part] < edge) continue;
             const std::size_t start = part * kPart, n = std::min(kPart, n_ - start);
-            f(start, read(blocks_[b], start % kBlock, n, room), n);
+            while (changed(change, start)) change++;
+            f(start, read(start, n, change, room), n);
         }
     }
 }
@@ -260,7 +305,7 @@ void Survey::each(const float& edge, Function f, Ended part_ended) const {
 
 // So many blocks or parts have one; the lowest number where there are fewer.
 float Survey::bound(std::size_t k) const {
-    const std::vector<float>& all = k <= blocks_.size() / 2 ? found_.tops : found_.highest;
+    const std::vector<float>& all = k <= found_.tops.size() / 2 ? found_.tops : found_.highest;
     std::vector<float> tops;
     tops.reserve(all.size());
     std::copy_if(all.begin(), all.end(), std::back_inserter(tops), [](float top) { return top > -kInfinity; });
@@ -308,30 +353,46 @@ void Survey::find_leaders(std::size_t k) {
 Places Survey::ranks(const float* some, std::size_t count) {
     Places ranks(count);
     leaders(1);
-    std::vector<float> marks;       // below the leaders, who tell their own
+    const auto& highest = found_.highest;
+    // Nearly all are above a rare token; to know all that are above it would be more work than to count once.
+    auto few = [&](float mark) { return found_.kernels->reach(highest.data(), highest.size(), mark) <= highest.size() / 2; };
+    float lowest = kInfinity;
+    for (std::size_t i = 0; i < count; i++)
+        if (some[i] < std::min(edge_.score, lowest) && some[i] > -kInfinity && few(some[i])) lowest = some[i];
+    if (lowest < row_->edge) look_down_to(lowest);
     for (std::size_t i = 0; i < count; i++) {
         if (some[i] >= edge_.score)
             ranks[i] = 1 + (std::lower_bound(leaders_.begin(), leaders_.end(), Leader{some[i], -1}) - leaders_.begin());
         else if (some[i] > -kInfinity)
-            marks.push_back(some[i]);
+            ranks[i] = 1 + above(some[i]);
     }
-    if (marks.empty()) return ranks;
-    std::sort(marks.begin(), marks.end(), std::greater<float>());
-    // The last may be a rare token, which nearly all are above; above the others there are few.
-    Places over(marks.size());
-    auto passed = [&](float s) { return std::upper_bound(marks.begin(), marks.end() - 1, s, std::greater<float>()) - marks.begin(); };
-    if (marks.size() > 1)
-        each(marks[marks.size() - 2], [&](std::int64_t, float score) { over[passed(score)]++; }, [] {});
-    std::partial_sum(over.begin(), over.end(), over.begin());
-    const float above_last = next(marks.back());
-    over.back() = 0;
-    each_part(above_last, [&](std::size_t, const float* scores, std::size_t n) {
-        over.back() += found_.kernels->reach(scores, n, above_last);
-    });
-    for (std::size_t i = 0; i < count; i++)
-        if (some[i] > -kInfinity && some[i] < edge_.score)
-            ranks[i] = 1 + over[std::lower_bound(marks.begin(), marks.end(), some[i], std::greater<float>()) - marks.begin()];
     return ranks;
+}
+
+std::size_t Survey::above(float mark) const {
+    const float more = next(mark);
+    std::size_t count = 0;
+    if (more < row_->edge) {
+        each_part(more, [&](std::size_t, const float* scores, std::size_t n) { count += found_.kernels->reach(scores, n, more); });
+        return count;
+    }
+    count = found_.kernels->reach(row_->high.data(), row_->high.size(), more);
+    for (const Change& change : changes_) count += (change.after >= more) - (change.before >= more);
+    return count;
+}
+
+void Survey::look_down_to(float edge) {
+    // What other changes make of those that are asked for lies a little below, mostly.
+    const float down = edge - (most_ - edge) / 16;
+    row_->edge = down < edge ? down : edge;
+    row_->high.clear();
+    auto change = changes_.begin();
+    each(row_->edge, [&](std::int64_t place, float score) {
+        while (changed(change, place)) change++;
+        if (!changed(change, place + 1)) row_->high.push_back(score);
+    }, [] {});
+    for (const Change& one : changes_)
+        if (one.before >= row_->edge) row_->high.push_back(one.before);
 }
 
 Places Survey::at_least(float edge) {

@@ -20,17 +20,19 @@ struct Found {
     static constexpr std::size_t kParts = kBlock / kPart;
 
     Found(const Kernels& kernels, std::size_t n)
-        : kernels(&kernels), sums(blocks(n)), tops(blocks(n)), highest(blocks(n) * kParts), alive(blocks(n)) {}
+        : kernels(&kernels), sums(blocks(n)), tops(blocks(n)), highest(blocks(n) * kParts, -std::numeric_limits<float>::infinity()), alive(blocks(n)) {}
     static std::size_t blocks(std::size_t n) { return (n + kBlock - 1) / kBlock; }
     // At one block, of n scores.
     void look(std::size_t block, const float* scores, std::size_t n);
-    void look_at_parts(std::size_t block, const float* scores, std::size_t n);
+    // At one part; how many of it are above minus infinity.
+    std::size_t look_at_part(std::size_t part, const float* scores, std::size_t n) { return kernels->peak(scores, n, &highest[part]); }
+    void conclude(std::size_t block) { kernels->peak(&highest[block * kParts], kParts, &tops[block]); }     // from its parts
     // What is weighed beside: a shift of zero keeps infinity from being taken from itself.
     float top(std::size_t block) const { return tops[block] == -std::numeric_limits<float>::infinity() ? 0.0f : tops[block]; }
 
     const Kernels* kernels;                         // which go on with what they found
-    // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; or empty
-    // while not computed.
+    // [blocks] of e^(score - top), so that another highest score elsewhere does not change them; NaN while
+    // not computed, or empty.
     std::vector<double> sums;
     std::vector<float> tops, highest;               // [blocks] and [parts]; NaN where one is
     std::vector<std::uint32_t> alive;               // [blocks] above minus infinity
@@ -44,7 +46,7 @@ public:
     Survey(const Kernels& kernels, Memory scores, std::size_t n);
     // Of scores whose blocks were all looked at.
     Survey(const float* scores, std::size_t n, Found found);
-    // Scores that differ at some places, all below n. What is in other blocks is shared.
+    // Scores that differ at some places, all below n; of a place that is there more than once, by the last.
     Survey changed(const std::int64_t* places, const float* scores, std::size_t count);
     // All scores divided by a number above 0, and no infinity; each is when it is looked at. None that is left becomes
     // minus infinity, however far it is below the others.
@@ -72,13 +74,10 @@ public:
     // The lowest of the fewest highest scores that make up this part of the softmax; none if those are
     // more than kSorted.
     std::optional<float> nucleus(double part);
-    float operator[](std::size_t place) const {
-        const Block& block = blocks_[place / kBlock];
-        return quotient(block.scores[place % kBlock], block.by);
-    }
+    float operator[](std::size_t place) const;
     void copy(float* out) const;
     // The scores that this was made of, unless some were changed since, or divided; else null.
-    const float* row() const { return own_.empty() && !blocks_.empty() && blocks_[0].by == 1 ? blocks_[0].scores : nullptr; }
+    const float* row() const { return n_ && changes_.empty() && row_->by == 1 && !row_->own ? row_->scores : nullptr; }
     // Places of the k highest scores, highest first, the earlier of equals first; without minus infinity.
     Places leading(std::size_t k);
     // The score of the last of these; none where fewer than k are left.
@@ -97,11 +96,22 @@ private:
     static constexpr float kLowest = -std::numeric_limits<float>::max();
     static constexpr std::int64_t kNoPlace = std::numeric_limits<std::int64_t>::max();      // behind all
 
-    struct Block {
+    // Scores that all share which were made of it.
+    struct Row {
         const float* scores;
-        float by = 1, top = 0;                      // what they are still to be divided by, and the highest of them before
-        bool operator==(const Block& other) const { return scores == other.scores && by == other.by; }
+        Memory own;                                 // where they lie in, if that is ours
+        float by = 1;                               // what they are still to be divided by
+        std::vector<float> tops;                    // [blocks] before they are, if they are
+        // All from `edge` on, in no order: what ranks are counted in.
+        std::vector<float> high;
+        float edge = std::numeric_limits<float>::infinity();
     };
+    struct Change {                                 // of a score of the row
+        std::int64_t place;
+        float before, after;
+        bool operator<(std::int64_t other) const { return place < other; }
+    };
+    using Changes = std::vector<Change>;
 
     struct Leader {
         float score = std::numeric_limits<float>::infinity();
@@ -117,14 +127,19 @@ private:
     const std::vector<Leader>& leaders(std::size_t k);
     void find_leaders(std::size_t k);
     bool all_lead() const { return edge_.score == kLowest && edge_.place == kNoPlace; }
-    // Scores of a block, of which n from the start on are wanted: in place, or divided into `room`.
-    const float* read(const Block& block, std::size_t start, std::size_t n, float* room) const;
-    void copy(std::size_t block, float* out) const;
+    Changes::const_iterator changes(std::size_t from) const { return std::lower_bound(changes_.begin(), changes_.end(), static_cast<std::int64_t>(from)); }
+    bool changed(Changes::const_iterator from, std::size_t stop) const { return from != changes_.end() && from->place < static_cast<std::int64_t>(stop); }
+    // n scores, of which none before `from` is changed: where they are, or in `room`.
+    const float* read(std::size_t start, std::size_t n, Changes::const_iterator from, float* room) const;
+    const float* read(std::size_t start, std::size_t n, float* room) const { return read(start, n, changes(start), room); }
+    // How many are above `mark`, which few are: counted among those of the row.
+    std::size_t above(float mark) const;
+    void look_down_to(float edge);                  // all of the row from there on are in `high`
     double scale(std::size_t block) const;          // of its sum to that of all
     std::size_t length(std::size_t block) const { return std::min(kBlock, n_ - block * kBlock); }
-    void look(std::size_t block, const float* scores) { found_.look_at_parts(block, scores, length(block)); }
-    void conclude();                                // from all parts
-    void weigh();                                   // all blocks that are not yet
+    void conclude();                                // from all blocks
+    void look_again(const Changes& fresh);          // at what these have touched
+    void weigh();                                   // all blocks, if they are not yet
     double weigh(std::size_t block, std::size_t n, float* weights) const;    // the first n of it
     // f(first place, scores, count) for each part that may have a score from edge on, which may rise meanwhile.
     template <class Function>
@@ -137,9 +152,9 @@ private:
     std::size_t n_ = 0;
     float most_ = 0;
     std::size_t left_ = 0;
-    std::vector<Block> blocks_;
-    std::vector<Memory> own_;   // what blocks point to that were changed
-    Found found_;
+    std::shared_ptr<Row> row_;
+    Changes changes_;                               // by rising places
+    Found found_;                                   // of what the scores are now
     // All that do not come behind `edge_`, in order: what leads is asked for again and again, of this and
     // of what is made of it.
     std::vector<Leader> leaders_;

@@ -78,7 +78,8 @@ def test_weights_and_their_sum_are_those_of_the_softmax(scores: Floats) -> None:
     # The difference to the highest is rounded to float32 before it is raised.
     np.testing.assert_allclose(each, true, rtol=2e-5, atol=1e-36)
     assert not each[scores == -np.inf].any()
-    assert vocabulary.logsumexp(scores) == pytest.approx(most + math.log(true.sum()), rel=1e-6)
+    expected = most + math.log(true.sum())
+    assert vocabulary.logsumexp(scores) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 @given(SCORES, st.lists(st.integers(0, 10**6), max_size=9))
@@ -119,9 +120,9 @@ def sums(survey: Candidates) -> list[float]:
 def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
     scores: Floats, changes: list[list[int]], weighed: bool
 ) -> None:
-    """One change after the other, whether the sums were known before or not."""
-    before, anew = Candidates(scores), scores.copy()
-    survey = before
+    """One change after the other, whether the sums were known before or not; all share a row."""
+    survey, anew = Candidates(scores), scores.copy()
+    family = [(survey, anew)]
     rng = np.random.default_rng(len(scores))
     for change in changes:
         if weighed:
@@ -129,12 +130,36 @@ def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
             survey.leading(len(change))
         places = np.unique(np.array(change, np.int64) % len(scores))
         others = rng.choice(np.float32([-np.inf, -1, 0.5, 3, 1e30]), len(places))
-        survey = survey.changed(places, others)
+        survey, anew = survey.changed(places, others), anew.copy()
         anew[places] = others
-    some = np.append(anew[:9], np.float32([0.5, -np.inf]))
-    other = Candidates(anew)
-    assert (sums(survey), told(survey, some)) == (sums(other), told(other, some))
-    assert before.scores.tolist() == scores.tolist()
+        family.append((survey, anew))
+    for which in rng.permutation(len(family)):
+        survey, anew = family[which]
+        some = np.append(anew[:9], np.float32([0.5, -np.inf]))
+        other = Candidates(anew)
+        assert told(survey, some) == told(other, some)
+        assert sums(survey) == pytest.approx(sums(other), rel=1e-6, abs=1e-33)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1)])
+def test_ranks_of_tokens_that_fell_or_rose_a_little_are_those_of_a_sort(order: list[int]) -> None:
+    """They are below the leaders, and above most others; each asks what another has found out."""
+    scores = [scores_of(60_000, 1, "spread")]
+    survey, rng = Candidates(scores[0]), np.random.default_rng(2)
+    family = [survey]
+    for _ in order[1:]:
+        used = np.unique(np.concatenate([survey.leading(90)[::3], rng.integers(0, 60_000, 200)]))
+        changed = scores[-1].copy()
+        changed[used] += rng.choice(np.float32([-4, -1, 5]), len(used))
+        survey = survey.changed(used, changed[used])
+        scores.append(changed)
+        family.append(survey)
+    followed = np.unique(np.concatenate([one.leading(80) for one in family]))
+    for which in order:
+        some = scores[which][followed]
+        expected = [1 + np.count_nonzero(scores[which] > s) for s in some]
+        assert 70 < max(expected) < 3000
+        assert family[which].ranks(some).tolist() == expected
 
 
 @given(SOME, st.sampled_from([1e-3, 0.3, 0.8, 1.0, 1.7, 1e3]))
