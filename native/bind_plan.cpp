@@ -16,7 +16,7 @@ using namespace nb::literals;
 namespace pellucid {
 namespace {
 
-using Ids = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Numbers = std::vector<std::int64_t>;
 using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Holder = std::shared_ptr<Packed>;
 
@@ -53,16 +53,16 @@ int checked_rows(const Floats& rows) {
 }
 
 // Candidates of each wanted row, where that is asked.
-nb::list execute(Plan& plan, Ids ids, Ids positions, Ids wanted,
+nb::list execute(Plan& plan, const Numbers& ids, const Numbers& positions, const Numbers& wanted,
                  const std::vector<std::tuple<int, int, std::shared_ptr<Sequence>>>& spans, nb::object array, int part,
                  bool survey) {
     Batch b;
     Floats out;
     if (!nb::try_cast(array, out, false)) throw nb::type_error("out must be rows of float32 in one piece");
-    if (ids.shape(0) > kMaxRows || wanted.shape(0) > kMaxRows || positions.shape(0) != ids.shape(0))
+    if (ids.size() > kMaxRows || wanted.size() > kMaxRows || positions.size() != ids.size())
         throw std::invalid_argument("ids, positions and wanted do not agree");
-    b.rows = static_cast<int>(ids.shape(0));
-    b.wanted_rows = static_cast<int>(wanted.shape(0));
+    b.rows = static_cast<int>(ids.size());
+    b.wanted_rows = static_cast<int>(wanted.size());
     if (static_cast<int>(out.shape(0)) != b.wanted_rows || static_cast<int>(out.shape(1)) != plan.result_width())
         throw std::invalid_argument("out has the wrong shape");
     b.ids = ids.data();

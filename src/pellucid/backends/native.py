@@ -149,7 +149,7 @@ class PlanRunner:
         """The end of the forward, as a plan of its own."""
         with self._variant(end, lambda: self._ending(end)) as variant:
             out = np.empty((len(rows), variant.plan.width), np.float32)
-            numbers = np.arange(len(rows))
+            numbers = range(len(rows))
             variant.plan.write(variant.given, rows)
             variant.plan.execute(numbers, numbers, numbers, [], out)
             return out
@@ -170,11 +170,12 @@ class PlanRunner:
             self._variants.pop(oldest, None)
 
     def _pass(self, run: Run, lowered: Lowered) -> Floats:
-        out = np.empty((len(run.wanted), self.plan.width), np.float32)
+        ids, _, wanted = run.lists
+        out = np.empty((len(wanted), self.plan.width), np.float32)
         caches = [s.cache or self._backend.cache(self._config) for s in run.segments]
         run.candidates = []
-        for first in range(0, len(run.ids), ROWS_AT_ONCE):
-            last = min(first + ROWS_AT_ONCE, len(run.ids))
+        for first in range(0, len(ids), ROWS_AT_ONCE):
+            last = min(first + ROWS_AT_ONCE, len(ids))
             _Rows(run, caches, first, last).run(lowered, out)
         return out
 
@@ -185,23 +186,24 @@ class _Rows:
     def __init__(self, run: Run, caches: Sequence[Any], first: int, last: int) -> None:
         self._run = run
         self._first = first
-        self._wanted_first, self._kept = 0, slice(None)
-        arrays = run.ids, run.positions, run.wanted
-        if len(run.ids) > last - first:  # in decoding, a call of NumPy is a thousandth of a step
-            self._wanted_first = bisect_left(run.wanted, first)
-            self._kept = slice(self._wanted_first, bisect_left(run.wanted, last))
-            wanted = run.wanted[self._kept] - first
-            arrays = run.ids[first:last], run.positions[first:last], wanted
+        self._wanted_first = 0
+        self._kept: slice | None = None  # which of the wanted rows, if not all
+        ids, positions, wanted = run.lists
+        if len(ids) > last - first:
+            self._wanted_first = bisect_left(wanted, first)
+            self._kept = slice(self._wanted_first, bisect_left(wanted, last))
+            ids, positions = ids[first:last], positions[first:last]
+            wanted = [row - first for row in wanted[self._kept]]
         spans = []
         for span, cache in zip(run.spans, caches, strict=True):
             start, stop = max(span.start, first), min(span.stop, last)
             if start < stop:
                 spans.append((start - first, stop - start, cache))
-        self._batch = (*arrays, spans)
+        self._batch = ids, positions, wanted, spans
 
     def run(self, lowered: Lowered, out: Floats) -> None:
         """Every part of the plan, and what a probe asks of it; `out` has all rows of the run."""
-        logits = out[self._kept]
+        logits = out if self._kept is None else out[self._kept]
         for part, stop in enumerate([*lowered.stops, None]):
             try:
                 survey = self._run.survey and stop is None

@@ -303,8 +303,8 @@ class Engine:
                 return None
             logits, seen, own = told[id(branch)]
             rows = _rows(score, branch)
-            others = told[id(beside)][0][-rows:] if beside else None
-            answers.append(Scored(logits[-rows:], others, seen, own=own[-rows:]))
+            others = _last(told[id(beside)][0], rows) if beside else None
+            answers.append(Scored(_last(logits, rows), others, seen, own=own[-rows:]))
         if score.exits:
             exits = self._early(score, [answer.seen for answer in answers])
             for answer, early in zip(answers, exits, strict=True):
@@ -370,13 +370,19 @@ def _rows(score: Score, branch: Branch) -> int:
     return score.rows + len(branch.drafted)
 
 
+def _last(logits: Floats, rows: int) -> Floats:
+    """The last rows; in decoding these are all, and a view of them would take 10 us to make."""
+    return logits if len(logits) == rows else logits[-rows:]
+
+
 def _forward(model: LanguageModel, parts: Sequence[Part], told: dict[int, Told]) -> None:
     """One pass: tells the rows of logits of each branch and what it watched, by its id."""
     run = Run([segment for _, segment in parts], survey=True)
     logits = model.forward(run)  # [wanted, vocab]
     for i, (branch, _) in enumerate(parts):
         rows = run.wanted_spans[i]
-        told[id(branch)] = logits[rows], run.seen[i], run.candidates[rows]
+        alone = logits if len(parts) == 1 else logits[rows]
+        told[id(branch)] = alone, run.seen[i], run.candidates[rows]
 
 
 def _segments(score: Score, most: int | None) -> list[Part]:

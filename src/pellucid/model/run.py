@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from pellucid.model.cache import KeyValues
 from pellucid.model.probe import Edit, Probe
 from pellucid.weights.tensor import Floats
+
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Run:
 
     After the pass `seen` has a dict for each segment: what it watched, `[rows, ...]` by site. With
     `survey`, `candidates` has those of each wanted row, where a backend has looked at its logits
-    while they were near; else it stays empty.
+    while they were near; else it stays empty. `lists` are ids, positions and wanted as lists: in
+    decoding, which has a row of each sequence, arrays would take longer to make than they save.
 
     >>> run = Run([Segment([5, 6, 7]), Segment([8], wanted="all")])
     >>> run.ids, run.positions, run.wanted
@@ -52,7 +56,6 @@ class Run:
         self.candidates: list[Any] = []
         self.spans: list[slice] = []
         self.wanted_spans: list[slice] = []
-        # Lists, as a decode step has a row each: NumPy's calls would take longer than they save.
         ids: list[int] = []
         positions: list[int] = []
         wanted: list[int] = []
@@ -65,8 +68,21 @@ class Run:
             ids.extend(segment.ids)
             positions.extend(range(segment.start, segment.start + count))
             wanted.extend(range(stop - rows, stop))
-        self.ids: npt.NDArray[np.int64] = np.array(ids, np.int64)
-        self.positions: npt.NDArray[np.int64] = np.array(positions, np.int64)
-        self.wanted: npt.NDArray[np.int64] = np.array(wanted, np.int64)
+        self.lists = ids, positions, wanted
         self.probe: Probe | None = None  # of the model that runs this, where somebody asks
         self.seen: list[dict[str, Floats]] = [{} for _ in segments]
+
+    @cached_property
+    def ids(self) -> Numbers:
+        """The token of each row."""
+        return np.array(self.lists[0], np.int64)
+
+    @cached_property
+    def positions(self) -> Numbers:
+        """Where in its sequence each row stands."""
+        return np.array(self.lists[1], np.int64)
+
+    @cached_property
+    def wanted(self) -> Numbers:
+        """The rows whose logits are wanted, in order."""
+        return np.array(self.lists[2], np.int64)

@@ -200,10 +200,11 @@ def test_a_process_forked_while_a_pass_runs_computes_the_same(tiny: Callable[[st
 
 def test_a_process_ends_with_engines_alive_and_says_nothing() -> None:
     code = """
-import threading, numpy as np
+import ctypes, threading, numpy as np
 from pellucid.backends import _native
 engines = [_native.Engine(3, "") for _ in range(5)]
 del engines[1]
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(engines[0]))  # somebody keeps it for ever
 matrix = engines[0].pack("F32", np.zeros((20, 64), np.uint8), 20, 16)
 """
     done = subprocess.run(

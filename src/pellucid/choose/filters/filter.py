@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pellucid.choose.branch import Branch, Follower
@@ -35,7 +36,7 @@ class Context:
         """The tokens given."""
         return self.ids[: self.prompt_length]
 
-    @property
+    @cached_property
     def output(self) -> Ids:
         """The tokens chosen since."""
         return self.ids[self.prompt_length :]
