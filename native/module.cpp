@@ -87,6 +87,7 @@ Engine::Engine(int threads, const std::string& isa) : table(kernels(isa)) {
 using namespace pellucid;
 
 NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);       // whoever keeps a model until the process ends may do so
     m.def("available", &available);
     m.def("can_pack", &can_pack, "kind"_a, "columns"_a);
     m.def("read_bandwidth", [](std::size_t bytes, int threads, int repeats) {
