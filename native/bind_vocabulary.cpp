@@ -168,7 +168,13 @@ public:
         for (std::int64_t other : all.back()->leading(size))
             if (!std::binary_search(known.begin(), known.end(), other)) ids_.push_back(other);
         if (std::find(ids_.begin(), ids_.end(), token) == ids_.end()) ids_.push_back(token);
-        for (std::size_t i = 0; i < all.size(); i++) steps_.push_back(told(steps[i].first, *all[i], i ? all[i - 1] : nullptr));
+        steps_.resize(all.size());
+        // The last first, where tokens have fallen farthest: what is looked up for them serves the others.
+        for (std::size_t i = all.size(); i-- > 0;) {
+            steps_[i] = i + 1 < all.size() && all[i] == all[i + 1] ? steps_[i + 1] : told(*all[i]);
+            steps_[i].name = steps[i].first;
+            steps_[i].removed = i ? lost(*all[i], *all[i - 1]) : 0;
+        }
         if (drawn) below_ = all.back()->below(token);
     }
 
@@ -191,18 +197,15 @@ private:
         double removed;         // what those had before who are not left after this
     };
 
-    Step told(nb::object name, Candidates& now, Candidates* before) const {
-        if (&now == before) {
-            Step same = steps_.back();
-            same.name = std::move(name);
-            same.removed = 0;
-            return same;
-        }
+    Step told(Candidates& now) const {
         Survey& survey = now.survey();
         std::vector<float> scores = scores_of(now, ids_.data(), ids_.size());
         Places ranks = survey.ranks(scores.data(), scores.size());
-        const bool all = !before || (now.ids() == before->ids() && survey.left() == before->survey().left());
-        return {std::move(name), std::move(scores), std::move(ranks), survey.logsumexp(), survey.left(), all ? 0.0 : now.lost_of(*before)};
+        return {{}, std::move(scores), std::move(ranks), survey.logsumexp(), survey.left(), 0};
+    }
+    static double lost(Candidates& now, Candidates& before) {
+        const bool all = now.ids() == before.ids() && now.survey().left() == before.survey().left();
+        return all ? 0 : now.lost_of(before);
     }
 
     Places ids_;

@@ -47,10 +47,13 @@ Survey Survey::changed(const std::int64_t* places, const float* scores, std::siz
     leaders(1);         // what is made of it inherits them
     Survey made = *this;
     std::vector<std::pair<std::int64_t, float>> given;
+    given.reserve(count);
     for (std::size_t i = 0; i < count; i++) given.push_back({places[i], scores[i]});
-    std::stable_sort(given.begin(), given.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    Changes all;
-    Changes fresh;                                  // of what this has
+    const auto sooner = [](const auto& a, const auto& b) { return a.first < b.first; };
+    if (!std::is_sorted(given.begin(), given.end(), sooner)) std::stable_sort(given.begin(), given.end(), sooner);
+    Changes all, fresh;                             // of the row; of what this has
+    all.reserve(changes_.size() + count);
+    fresh.reserve(count);
     auto old = changes_.begin();
     for (std::size_t i = 0; i < given.size(); i++) {
         const auto [place, score] = given[i];
@@ -382,9 +385,7 @@ std::size_t Survey::above(float mark) const {
 }
 
 void Survey::look_down_to(float edge) {
-    // What other changes make of those that are asked for lies a little below, mostly.
-    const float down = edge - (most_ - edge) / 16;
-    row_->edge = down < edge ? down : edge;
+    row_->edge = edge;
     row_->high.clear();
     auto change = changes_.begin();
     each(row_->edge, [&](std::int64_t place, float score) {
