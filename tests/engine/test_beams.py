@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import numpy as np
 import pytest
 
+from pellucid.choose.ledger import Ledger
 from pellucid.choose.parameters import parameters
 from pellucid.choose.strategies import Say
 from pellucid.choose.strategies.picker import Picker
@@ -209,22 +210,23 @@ def test_a_score_that_no_json_can_hold_is_null() -> None:
 
 
 def test_the_ledgers_of_beams_that_are_pruned_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: WeakSet[Say] = WeakSet()
+    made: list[ref[Ledger]] = []
     pick = Picker.account
 
     def noted(*args: Any) -> Say:
         say = pick(*args)
-        made.add(say)
+        assert say.ledger
+        made.append(ref(say.ledger))
         return say
 
     monkeypatch.setattr(Picker, "account", noted)
     alive = []
 
     def watched(_ids: tuple[int, ...], logits: Floats) -> Floats:
-        alive.append(len(made))
+        alive.append(sum(ledger() is not None for ledger in made))
         return logits
 
-    given = parameters(num_beams=4, max_new_tokens=40, ledger=0)
+    given = parameters(num_beams=4, max_new_tokens=40)
     Engine(ToyModel(spoil=watched)).generate([Request(PROMPT, given)])
     assert alive[-1] < 4 * 40 / 2  # beams have most of their past in common
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 from pellucid.choose.parameters import GenerationParameters
 from pellucid.choose.strategies import Say
@@ -13,12 +13,14 @@ from pellucid.engine.stops import StopStrings
 from pellucid.tokens.stream import Decoder
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """What a token did to an answer: the text that may be shown now, and the token if it stays."""
 
     text: str = ""
     token: GeneratedToken | None = None
+
+
+_NOTHING = Shown()
 
 
 class Ending:
@@ -105,7 +107,7 @@ class Answer:
         shown = Shown(ending.shown, token)
         return self.finish(reason, shown) if reason else shown
 
-    def finish(self, reason: FinishReason, last: Shown = Shown()) -> Shown:
+    def finish(self, reason: FinishReason, last: Shown = _NOTHING) -> Shown:
         """End here, with the text that was held back and what the last token still has to show."""
         ending, token = self._ending, last.token
         ending.flush()

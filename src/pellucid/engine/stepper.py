@@ -110,7 +110,7 @@ class Stepper:
             raise ParameterError(name, f"does not allow token {token} here; unset it to pick that")
         say = self._picker.account(steps, token)
         ledger = say.ledger and replace(say.ledger, by_hand=True)
-        return self._grow(replace(say, ledger=ledger))
+        return self._grow(say._replace(ledger=ledger))
 
     def back(self, steps: int = 1) -> None:
         """Take back the last tokens. Draws go on: what is drawn again may differ."""

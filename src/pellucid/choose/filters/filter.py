@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pellucid.choose.branch import Branch, Follower
 from pellucid.choose.candidates import Candidates
@@ -15,8 +14,7 @@ from pellucid.choose.vocabulary import Ids
 from pellucid.weights.tensor import Floats
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What a filter may know of the sequence whose next token is chosen.
 
     `beside` are the logits of the second stream, where guidance has one. `draws` gives random
@@ -36,7 +34,7 @@ class Context:
         """The tokens given."""
         return self.ids[: self.prompt_length]
 
-    @cached_property
+    @property
     def output(self) -> Ids:
         """The tokens chosen since."""
         return self.ids[self.prompt_length :]

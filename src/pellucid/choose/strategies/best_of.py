@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
 
 from pellucid.choose.strategies.lines import Path
@@ -28,7 +27,7 @@ def best_of_n(task: Task) -> Steps:
     for number, place in enumerate(said):
         yield Begin(number, scores[place])
         for say in lines[place]:
-            yield replace(say, line=number)
+            yield say._replace(line=number)
 
 
 def _drawn(task: Task, count: int) -> Generator[Score, Any, list[list[Say]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from pellucid.choose.branch import Branch
@@ -112,7 +110,7 @@ class _Search:
         token = int(tokens[best])
         say = self.picker.account([*steps, ("penalty_alpha", compared)], token)
         # The scores are no logits: the probability is the one that they were made of.
-        return best, replace(say, processed_prob=left.prob(token))
+        return best, say._replace(processed_prob=left.prob(token))
 
     def _record(self, tokens: Ids, probs: Probs, scores: Probs, best: int) -> None:
         """A node of the tree for each candidate, with what the model itself gives it; the search

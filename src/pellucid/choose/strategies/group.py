@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class Search:
             for node in self.task.tree.way(one.node):
                 self.task.tree.end(node, "said")
             for say in one.says:
-                yield replace(say, line=line)
+                yield say._replace(line=line)
 
 
 class Group:

@@ -81,7 +81,7 @@ def _check(
         accepted = uniform * guess.prob < prob
         say = picker.account(steps, guess.token) if accepted else _instead(picker, steps, guess)
     draft = Draft(guess.token, guess.prob, prob, accepted, uniform)
-    return replace(say, ledger=say.ledger and replace(say.ledger, draft=draft)), draft
+    return say._replace(ledger=say.ledger and replace(say.ledger, draft=draft)), draft
 
 
 def _instead(picker: Picker, steps: list[tuple[str, Candidates]], guess: Guess) -> Say:
@@ -92,7 +92,7 @@ def _instead(picker: Picker, steps: list[tuple[str, Candidates]], guess: Guess) 
     rest, uniform = excess(last, guess.candidates), picker.draws.uniform()
     token = draw(rest, uniform)
     say = picker.account([*steps, ("speculation", rest)], token, uniform)
-    return replace(say, processed_prob=last.prob(token))
+    return say._replace(processed_prob=last.prob(token))
 
 
 def excess(more: Candidates, less: Candidates) -> Candidates:

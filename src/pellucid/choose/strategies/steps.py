@@ -4,22 +4,22 @@ A strategy is a generator. It yields `Score` and is sent a `Scored` for each bra
 and is sent whether that line of the answer is over. The engine gathers what all running strategies
 ask into one pass, ends a line at a stop or at its length, closes the generator when all lines are
 over, and computes only ids that a branch's cache does not hold yet; so forking and dropping costs
-no second computation.
+no second computation. What is said in every step is a named tuple, which is made in a third of the
+time of a frozen dataclass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pellucid.choose.branch import Branch
 from pellucid.choose.ledger import Ledger
 from pellucid.choose.task import Task
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(NamedTuple):
     """Asks for the logits that follow each branch; each must have unfed ids.
 
     `rows` of them: the last is what follows the whole branch, those before it what followed its
@@ -35,8 +35,7 @@ class Score:
     exits: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Say:
+class Say(NamedTuple):
     """Emits a token of the answer.
 
     `prob` is the token's probability under the model's own distribution: the softmax of the
