@@ -38,7 +38,7 @@ Survey::Survey(const Kernels& kernels, Memory scores, std::size_t n) : Survey(ke
 }
 
 Survey::Survey(const float* scores, std::size_t n, Found found)
-    : n_(n), row_(std::make_shared<Row>()), found_(std::move(found)) {
+    : n_(n), row_(std::make_shared<Row>()), found_(std::move(found)), weighed_(found_.sums) {
     row_->scores = scores;
     conclude();
 }
@@ -100,10 +100,13 @@ void Survey::look_again(const Changes& fresh) {
         found_.conclude(block);
         if (found_.sums.empty()) continue;
         double& sum = found_.sums[block];
-        double now = sum;
-        for (auto one = first; one != change; one++) now += std::exp(one->after - top) - std::exp(one->before - top);
-        // Where it is still of the same kind, rounding is little beside it.
-        sum = found_.tops[block] == top && now >= sum / 2 ? now : kUnknown;
+        if (found_.tops[block] != top) {
+            sum = kUnknown;
+            continue;
+        }
+        for (auto one = first; one != change; one++) sum += std::exp(one->after - top) - std::exp(one->before - top);
+        // What was rounded away when all were added up is little beside a good part of that.
+        if (!(sum >= weighed_[block] / 2)) sum = kUnknown;
     }
 }
 
@@ -178,8 +181,9 @@ double Survey::weigh(std::size_t block, std::size_t n, float* weights) const {
 
 void Survey::weigh() {
     found_.sums.resize(found_.tops.size(), kUnknown);
+    weighed_.resize(found_.tops.size());
     for (std::size_t b = 0; b < found_.sums.size(); b++)
-        if (std::isnan(found_.sums[b])) found_.sums[b] = weigh(b, length(b), nullptr);
+        if (std::isnan(found_.sums[b])) found_.sums[b] = weighed_[b] = weigh(b, length(b), nullptr);
 }
 
 std::vector<double> Survey::sums() {
@@ -359,7 +363,7 @@ Places Survey::ranks(const float* some, std::size_t count) {
     const auto& highest = found_.highest;
     // Nearly all are above a rare token; to know all that are above it would be more work than to count once.
     auto few = [&](float mark) { return found_.kernels->reach(highest.data(), highest.size(), mark) <= highest.size() / 2; };
-    float lowest = kInfinity;
+    float lowest = row_->edge;
     for (std::size_t i = 0; i < count; i++)
         if (some[i] < std::min(edge_.score, lowest) && some[i] > -kInfinity && few(some[i])) lowest = some[i];
     if (lowest < row_->edge) look_down_to(lowest);
@@ -375,7 +379,7 @@ Places Survey::ranks(const float* some, std::size_t count) {
 std::size_t Survey::above(float mark) const {
     const float more = next(mark);
     std::size_t count = 0;
-    if (more < row_->edge) {
+    if (mark < row_->edge) {
         each_part(more, [&](std::size_t, const float* scores, std::size_t n) { count += found_.kernels->reach(scores, n, more); });
         return count;
     }

@@ -102,7 +102,7 @@ private:
         Memory own;                                 // where they lie in, if that is ours
         float by = 1;                               // what they are still to be divided by
         std::vector<float> tops;                    // [blocks] before they are, if they are
-        // All from `edge` on, in no order: what ranks are counted in.
+        // All from `edge` on, in no order, once some are: what ranks are counted in.
         std::vector<float> high;
         float edge = std::numeric_limits<float>::infinity();
     };
@@ -132,7 +132,7 @@ private:
     // n scores, of which none before `from` is changed: where they are, or in `room`.
     const float* read(std::size_t start, std::size_t n, Changes::const_iterator from, float* room) const;
     const float* read(std::size_t start, std::size_t n, float* room) const { return read(start, n, changes(start), room); }
-    // How many are above `mark`, which few are: counted among those of the row.
+    // How many are above `mark`: counted among the highest of the row, if these reach so far.
     std::size_t above(float mark) const;
     void look_down_to(float edge);                  // all of the row from there on are in `high`
     double scale(std::size_t block) const;          // of its sum to that of all
@@ -155,6 +155,7 @@ private:
     std::shared_ptr<Row> row_;
     Changes changes_;                               // by rising places
     Found found_;                                   // of what the scores are now
+    std::vector<double> weighed_;                   // the sums as they were last added up, one by one
     // All that do not come behind `edge_`, in order: what leads is asked for again and again, of this and
     // of what is made of it.
     std::vector<Leader> leaders_;

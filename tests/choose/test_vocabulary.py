@@ -141,25 +141,48 @@ def test_scores_changed_in_a_few_places_are_as_if_surveyed_anew(
         assert sums(survey) == pytest.approx(sums(other), rel=1e-6, abs=1e-33)
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1)])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (2, 3, 0, 4, 1)])
 def test_ranks_of_tokens_that_fell_or_rose_a_little_are_those_of_a_sort(order: list[int]) -> None:
     """They are below the leaders, and above most others; each asks what another has found out."""
     scores = [scores_of(60_000, 1, "spread")]
     survey, rng = Candidates(scores[0]), np.random.default_rng(2)
     family = [survey]
-    for _ in order[1:]:
+    for _ in order[2:]:
         used = np.unique(np.concatenate([survey.leading(90)[::3], rng.integers(0, 60_000, 200)]))
         changed = scores[-1].copy()
         changed[used] += rng.choice(np.float32([-4, -1, 5]), len(used))
         survey = survey.changed(used, changed[used])
         scores.append(changed)
         family.append(survey)
+    family.append(survey.divided(3))  # what was changed is divided too
+    scores.append(scores[-1] / np.float32(3))
     followed = np.unique(np.concatenate([one.leading(80) for one in family]))
     for which in order:
         some = scores[which][followed]
         expected = [1 + np.count_nonzero(scores[which] > s) for s in some]
         assert 70 < max(expected) < 3000
         assert family[which].ranks(some).tolist() == expected
+
+
+def test_ranks_beside_more_infinities_than_lead() -> None:
+    scores = np.full(1024, np.inf, np.float32)
+    scores[-1] = np.finfo(np.float32).max
+    assert Candidates(scores).ranks(scores[-2:]).tolist() == [1, 1024]
+
+
+def test_sums_stay_true_when_nearly_all_is_removed_little_by_little() -> None:
+    """Each time somewhat less than half, of which a sum that is only set right would lose more."""
+    rng = np.random.default_rng(7)
+    scores = rng.uniform(-0.3, -0.2, 1024).astype(np.float32)
+    scores[0] = 0
+    for _ in range(20):
+        survey, rest = Candidates(scores), 1 + rng.permutation(1023)
+        while len(rest):
+            some, rest = np.split(rest, [max(1, len(rest) * 45 // 100)])
+            survey = survey.without(some)
+            left = exact(np.append(scores[0], scores[rest]), 0).sum()
+            assert survey.total == pytest.approx(left, rel=1e-6)
+        assert survey.prob(0) == pytest.approx(1, abs=1e-6)
 
 
 @given(SOME, st.sampled_from([1e-3, 0.3, 0.8, 1.0, 1.7, 1e3]))

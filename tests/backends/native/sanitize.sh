@@ -1,7 +1,7 @@
 #!/bin/sh
 # The native tests under sanitizers: tests/backends/native/sanitize.sh [address|thread] [pytest arguments]
 # "address" is the address and undefined-behaviour sanitizers, and the default. Needs GCC, CMake,
-# Ninja, and the packages of the "dev" extra. Builds in a temporary folder; nothing is installed.
+# Ninja, and the packages of the "dev" extra, in a Python where Pellucid is not installed as editable. Builds in a temporary folder; nothing is installed.
 set -eu
 kind=address
 case "${1:-}" in address|thread) kind=$1; shift ;; esac
@@ -22,13 +22,19 @@ export PYTHONPATH="$folder/src" PYTHONMALLOC=malloc OMP_NUM_THREADS=1
 export ASAN_OPTIONS=detect_leaks=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:report_signal_unsafe=0:die_after_fork=0"
+# Forked processes find the sanitizers' own locks held, and their memory is beyond any limit of a process.
+without="forked or no_room"
 case $kind in
-    address) preload="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so.6)" ;;
-    thread)
-        set -- "$@" -k "not forked"    # which this sanitizer cannot follow
-        preload="$(gcc -print-file-name=libtsan.so) $(gcc -print-file-name=libstdc++.so.6)"
-        ;;
+    address) library=libasan.so ;;
+    thread) library=libtsan.so ;;
 esac
+preload="$(gcc -print-file-name=$library) $(gcc -print-file-name=libstdc++.so.6)"
 cd "$root"
 # Thread sanitizers of GCC 12 know no addresses as random as newer kernels give.
-LD_PRELOAD="$preload" setarch -R "$python" -m pytest -q -p no:cacheprovider -m "not slow" tests/backends/native "$@"
+run() { LD_PRELOAD="$preload" setarch -R "$python" "$@"; }
+used=$(run -c 'from pellucid.backends import _native; print(_native.__file__)')
+case "$used" in
+    "$folder"/*) ;;
+    *) echo "$used is used, not what was built: take a Python without an editable Pellucid" >&2; exit 1 ;;
+esac
+run -m pytest -q -p no:cacheprovider -m "not slow" -k "not ($without)" tests/backends/native "$@"
