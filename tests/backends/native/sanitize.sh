@@ -1,7 +1,8 @@
 #!/bin/sh
 # The native tests under sanitizers: tests/backends/native/sanitize.sh [address|thread] [pytest arguments]
 # "address" is the address and undefined-behaviour sanitizers, and the default. Needs GCC, CMake,
-# Ninja, and the packages of the "dev" extra, in a Python where Pellucid is not installed as editable. Builds in a temporary folder; nothing is installed.
+# Ninja, and the packages of the "dev" extra, in a Python where Pellucid is not installed as editable.
+# Builds in a temporary folder; nothing is installed.
 set -eu
 kind=address
 case "${1:-}" in address|thread) kind=$1; shift ;; esac
