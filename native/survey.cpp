@@ -100,10 +100,8 @@ void Survey::look_again(const Changes& fresh) {
         found_.conclude(block);
         if (found_.sums.empty()) continue;
         double& sum = found_.sums[block];
-        if (found_.tops[block] != top) {
-            sum = kUnknown;
-            continue;
-        }
+        if (found_.tops[block] != top) sum = kUnknown;
+        if (std::isnan(sum)) continue;
         for (auto one = first; one != change; one++) sum += std::exp(one->after - top) - std::exp(one->before - top);
         // What was rounded away when all were added up is little beside a good part of that.
         if (!(sum >= weighed_[block] / 2)) sum = kUnknown;
