@@ -23,11 +23,10 @@ export PYTHONPATH="$folder/src" PYTHONMALLOC=malloc OMP_NUM_THREADS=1
 export ASAN_OPTIONS=detect_leaks=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:report_signal_unsafe=0:die_after_fork=0"
-# Forked processes find the sanitizers' own locks held, and their memory is beyond any limit of a process.
-without="forked or no_room"
+# A sanitizer's own memory is beyond any limit of a process; and that of threads cannot follow forked ones.
 case $kind in
-    address) library=libasan.so ;;
-    thread) library=libtsan.so ;;
+    address) library=libasan.so without=no_room ;;
+    thread) library=libtsan.so without="forked or no_room" ;;
 esac
 preload="$(gcc -print-file-name=$library) $(gcc -print-file-name=libstdc++.so.6)"
 cd "$root"
