@@ -14,7 +14,6 @@ namespace {
 // A piece of work should read or write so much: half a microsecond, as a claim takes a twentieth. Who is
 // done waits for the longest piece that is left: of 32 KiB a step of decoding took a tenth longer.
 constexpr std::size_t kPieceBytes = 8 * 1024;
-constexpr int kFewRows = 8;                     // whose pass takes as long as memory does
 constexpr std::size_t kPieces = 24;             // of a group in a thread's share, at most
 
 // The part `i` of `n` that is cut into `parts`.
@@ -191,7 +190,7 @@ Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {
     const std::size_t rows = rows_of(op.out >= 0 ? op.out : op.a, batch);
     switch (op.kind) {
         case Kind::linear: return matrix_extent(*op.matrix, rows);
-        case Kind::attend: return {items_.size(), item_bytes_ * work_of(kQueries)};
+        case Kind::attend: return {attending(op).parts.size(), attending(op).bytes * work_of(kQueries)};
         case Kind::experts: return mixture_extent(op, group.stage, rows);
         case Kind::logits: return {rows * Found::blocks(buffers_[op.a].width), sizeof(float) * Found::kBlock * (batch.found ? 4 : 1)};
         default: return {rows, group.bytes};
@@ -202,7 +201,7 @@ void Plan::run_units(const Op& op, const Batch& batch, Stage stage, int first, i
     switch (op.kind) {
         case Kind::linear: return run_linear(op, rows_of(op.a, batch), first, last);
         case Kind::attend:
-            for (int i = first; i < last; i++) attend_item(op, batch, items_[i]);
+            for (int i = first; i < last; i++) attend(op, batch, attending(op).parts[i]);
             return;
         case Kind::experts: return run_mixture(op, stage, rows_of(op.a, batch), first, last);
         case Kind::take:

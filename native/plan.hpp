@@ -38,6 +38,7 @@ enum class Kind {
 const char* kind_name(Kind kind);
 
 constexpr int kMaxChosen = 64;      // experts for a row
+constexpr int kFewRows = 8;         // whose pass takes as long as memory does
 
 // How often a weight's bytes count, where so many rows meet it: four are met while it is read.
 inline std::size_t work_of(std::size_t rows) { return (rows + 3) / 4; }
@@ -140,6 +141,17 @@ private:
     struct Item {                           // of attention: queries of one head of keys
         const Span* span;
         int head, first, count;             // queries: row-major over (row, head of the group)
+        int position, stop;                 // of the first query; behind that of the last
+    };
+    struct Part {                           // of an item: its keys in the ranges [first, last)
+        int item, first, last;
+        int index, of;                      // which it is of how many; of several, each is one range
+        std::size_t kept;                   // of kept_: where the first of them puts what it gathers
+    };
+    struct Attending {                      // what attention with this window is cut into
+        int window;
+        std::vector<Part> parts;
+        std::size_t bytes;                  // of keys and values that one reads, on the mean
     };
 
     int rows_of(int buffer, const Batch& b) const { return buffers_[buffer].wanted ? b.wanted_rows : b.rows; }
@@ -167,7 +179,9 @@ private:
     // attend.cpp
     void make_room_for_attention(const Batch& batch);
     void store(const Op& op, const Batch& batch, int first, int last);
-    void attend_item(const Op& op, const Batch& batch, const Item& item);
+    std::size_t cut_keys(Attending& into) const;
+    const Attending& attending(const Op& op) const;
+    void attend(const Op& op, const Batch& batch, const Part& part);
     // experts.cpp
     void make_room_for_experts(const Op& op, std::size_t rows);
     Extent mixture_extent(const Op& op, Stage stage, std::size_t rows) const;
@@ -193,7 +207,10 @@ private:
 
     // Scratch of one pass.
     std::vector<Item> items_;
-    std::size_t item_bytes_ = 0;            // of keys and values that an item reads, on the mean
+    std::vector<Attending> attending_;
+    std::vector<Gathered> kept_;            // [part][query] of an item that is cut
+    std::vector<float> kept_mixed_;         // [kept_][padded_dim]
+    std::vector<std::atomic<int>> arrived_;     // item -> its parts that are done
     struct Routed {                         // a row at one of its experts
         int row, expert;
         float weight;
