@@ -8,6 +8,7 @@ namespace pellucid::avx2 {
 #include "simd_x86.hpp"
 
 constexpr int kRows = 4, kTiles = 1, kFewSums = 2;    // of a matrix product, whose sums are in registers together
+constexpr int kSums = 6;    // vectors of sums that registers hold beside what is multiplied
 
 struct F {
     __m256 a, b;

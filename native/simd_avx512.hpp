@@ -8,6 +8,7 @@ namespace pellucid::avx512 {
 #include "simd_x86.hpp"
 
 constexpr int kRows = 8, kTiles = 2, kFewSums = 8;    // of a matrix product, whose sums are in registers together
+constexpr int kSums = 16;    // vectors of sums that registers hold beside what is multiplied
 
 struct F {
     __m512 v;

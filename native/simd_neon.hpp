@@ -2,6 +2,7 @@
 // its two sets, which differ in `four_products` alone, inside that one's own namespace.
 
 constexpr int kRows = 4, kTiles = 1, kFewSums = 2;    // of a matrix product, whose sums are in registers together
+constexpr int kSums = 6;    // vectors of sums that registers hold beside what is multiplied
 
 template <class Q>
 struct Quarters {
