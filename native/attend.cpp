@@ -21,36 +21,28 @@ void Plan::make_room_for_attention(const Batch& batch) {
                                   static_cast<int>(at[(first + count - 1) / group]) + 1});
             }
     std::size_t kept = 0;
-    for (Attending& a : attending_) kept = std::max(kept, cut_keys(a));
-    if (kept_.size() < kept) {
-        kept_.resize(kept);
-        kept_mixed_.resize(kept * layout_.padded_dim);
-        for (std::size_t i = 0; i < kept; i++) kept_[i].mixed = kept_mixed_.data() + i * layout_.padded_dim;
-    }
-    if (arrived_.size() < items_.size()) arrived_ = std::vector<std::atomic<int>>(items_.size());
+    for (auto& [window, attending] : attending_) kept = std::max(kept, cut_keys(attending, window, batch.rows <= kFewRows));
+    kept_.resize(std::max(kept_.size(), kept));
+    kept_mixed_.resize(std::max(kept_mixed_.size(), kept * layout_.padded_dim));
+    arrived_ = std::vector<std::atomic<int>>(items_.size());    // anew: a pass may have been left half done by a fork
 }
 
-// Many threads can share few sequences' few heads only if these are cut. Many rows are items enough; what
-// their parts gather would be much to keep. -> how many queries' gatherings are kept.
-std::size_t Plan::cut_keys(Attending& into) const {
+// A pass of few rows may have fewer items than there are threads: it is cut at each range of keys. Many rows are
+// items enough, and what their ranges gather would be much to keep. -> how many queries' gatherings are kept.
+std::size_t Plan::cut_keys(Attending& into, int window, bool few) const {
     std::size_t bytes = 0, kept = 0;
-    into.parts.clear();
+    into.stretches.clear();
     for (int i = 0; i < static_cast<int>(items_.size()); i++) {
         const Item& item = items_[i];
-        const int from = into.window ? std::max(0, item.position + 1 - into.window) : 0;
-        const int first = from / kRange, last = (item.stop + kRange - 1) / kRange;
-        const int parts = item.span->rows <= kFewRows ? last - first : 1, ranges = (last - first) / parts;
-        for (int p = 0; p < parts; p++)
-            into.parts.push_back({i, first + p * ranges, first + (p + 1) * ranges, p, parts, kept});
-        if (parts > 1) kept += static_cast<std::size_t>(parts) * item.count;
-        bytes += static_cast<std::size_t>(item.stop - from) * (layout_.head() / kPage);
+        const int from = window ? std::max(0, item.position + 1 - window) : 0;
+        const int first = from / kRange, ranges = (item.stop + kRange - 1) / kRange - first, step = few ? 1 : ranges;
+        for (int r = 0; r < ranges; r += step)
+            into.stretches.push_back({i, first + r, first + r + step, r, ranges / step, kept});
+        if (step < ranges) kept += static_cast<std::size_t>(ranges) * item.count;
+        bytes += static_cast<std::size_t>(item.stop - from) * (layout_.head() / kPage) * work_of(item.count);
     }
-    into.bytes = into.parts.empty() ? 0 : bytes / into.parts.size();
+    into.bytes = into.stretches.empty() ? 0 : bytes / into.stretches.size();
     return kept;
-}
-
-const Plan::Attending& Plan::attending(const Op& op) const {
-    return *std::find_if(attending_.begin(), attending_.end(), [&](const Attending& a) { return a.window == op.window; });
 }
 
 void Plan::store(const Op& op, const Batch& batch, int first, int last) {
@@ -74,11 +66,11 @@ void Plan::store(const Op& op, const Batch& batch, int first, int last) {
             }
 }
 
-// Gathers a part of an item's keys, range by range. The ranges are joined in their order, whoever gathered them:
-// by the one who comes last, where there are several parts.
-void Plan::attend(const Op& op, const Batch& batch, const Part& part) {
+// Gathers a stretch of an item's keys, range by range. The ranges are joined in their order, whoever gathered them:
+// by the one who comes last, where there are several stretches.
+void Plan::attend(const Op& op, const Batch& batch, const Stretch& stretch) {
     const Layout& l = layout_;
-    const Item& item = items_[part.item];
+    const Item& item = items_[stretch.item];
     const int group = op.heads / l.kv_heads;
     const Attention a{l.full, l.head_dim, l.padded_dim, op.number, op.softcap};
     alignas(64) float now_mixed[kQueries][kMaxHead], all_mixed[kQueries][kMaxHead];
@@ -112,17 +104,21 @@ void Plan::attend(const Op& op, const Batch& batch, const Part& part) {
     const auto join = [&](const Gathered* next) {
         for (int i = 0; i < item.count; i++) kernels_->join(all[i], next[i], l.padded_dim);
     };
-    if (part.of == 1)
-        for (int range = part.first; range < part.last; range++) {
+    if (stretch.of == 1)
+        for (int range = stretch.first; range < stretch.last; range++) {
             gather(range, now);
             join(now);
         }
     else {
-        Gathered* kept = kept_.data() + part.kept;
-        gather(part.first, kept + part.index * item.count);
-        if (arrived_[part.item].fetch_add(1, std::memory_order_acq_rel) + 1 < part.of) return;
-        arrived_[part.item].store(0, std::memory_order_relaxed);
-        for (int p = 0; p < part.of; p++) join(kept + p * item.count);
+        const auto keep = [&](int index) {      // where that stretch's queries have their place
+            const std::size_t at = stretch.kept + static_cast<std::size_t>(index) * item.count;
+            for (int i = 0; i < item.count; i++) kept_[at + i].mixed = kept_mixed_.data() + (at + i) * l.padded_dim;
+            return kept_.data() + at;
+        };
+        gather(stretch.first, keep(stretch.index));
+        if (arrived_[stretch.item].fetch_add(1, std::memory_order_acq_rel) + 1 < stretch.of) return;
+        arrived_[stretch.item].store(0, std::memory_order_relaxed);
+        for (int index = 0; index < stretch.of; index++) join(keep(index));
     }
     for (int i = 0; i < item.count; i++) kernels_->scale(all_mixed[i], 1.0f / all[i].sum, l.head_dim, out[i]);
 }

@@ -12,7 +12,7 @@ constexpr int kPage = 64;       // positions of keys and values that are stored 
 constexpr int kRange = 4 * kPage;   // keys that are gathered together, and then joined to the rest
 constexpr int kGroup = 32;      // activations that share a scale
 constexpr int kMaxHead = 512;   // dimensions of a head
-constexpr int kQueries = 16;    // that one reading of a page serves
+constexpr int kQueries = 16;    // that are gathered for together
 constexpr int kTails = 8;       // thresholds that one pass over a vocabulary compares with
 
 enum class Act : int { silu, gelu, gelu_tanh, relu };

@@ -190,7 +190,7 @@ Plan::Extent Plan::extent(const Group& group, const Batch& batch) const {
     const std::size_t rows = rows_of(op.out >= 0 ? op.out : op.a, batch);
     switch (op.kind) {
         case Kind::linear: return matrix_extent(*op.matrix, rows);
-        case Kind::attend: return {attending(op).parts.size(), attending(op).bytes * work_of(kQueries)};
+        case Kind::attend: return {attending_.at(op.window).stretches.size(), attending_.at(op.window).bytes};
         case Kind::experts: return mixture_extent(op, group.stage, rows);
         case Kind::logits: return {rows * Found::blocks(buffers_[op.a].width), sizeof(float) * Found::kBlock * (batch.found ? 4 : 1)};
         default: return {rows, group.bytes};
@@ -201,7 +201,7 @@ void Plan::run_units(const Op& op, const Batch& batch, Stage stage, int first, i
     switch (op.kind) {
         case Kind::linear: return run_linear(op, rows_of(op.a, batch), first, last);
         case Kind::attend:
-            for (int i = first; i < last; i++) attend(op, batch, attending(op).parts[i]);
+            for (int i = first; i < last; i++) attend(op, batch, attending_.at(op.window).stretches[i]);
             return;
         case Kind::experts: return run_mixture(op, stage, rows_of(op.a, batch), first, last);
         case Kind::take:

@@ -91,9 +91,7 @@ void Plan::push(Op op) {
     for (const Op& before : ops_)       // the queries of all are shared out alike
         if (op.kind == Kind::attend && before.kind == Kind::attend && before.heads != op.heads)
             throw std::invalid_argument("attention with another number of heads");
-    const auto same = [&](const Attending& a) { return a.window == op.window; };
-    if (op.kind == Kind::attend && std::none_of(attending_.begin(), attending_.end(), same))
-        attending_.push_back({op.window, {}, 0});
+    if (op.kind == Kind::attend) attending_[op.window];
     ops_.push_back(std::move(op));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -38,7 +39,7 @@ enum class Kind {
 const char* kind_name(Kind kind);
 
 constexpr int kMaxChosen = 64;      // experts for a row
-constexpr int kFewRows = 8;         // whose pass takes as long as memory does
+constexpr int kFewRows = 8;         // whose pass takes as long as memory does, and has few heads to share out
 
 // How often a weight's bytes count, where so many rows meet it: four are met while it is read.
 inline std::size_t work_of(std::size_t rows) { return (rows + 3) / 4; }
@@ -135,7 +136,7 @@ private:
     };
     using Phases = std::vector<std::vector<Group>>;
     struct Extent {                         // of a group: what it can be cut into
-        std::size_t units, bytes;           // rows, tiles or items; about what each reads and writes
+        std::size_t units, bytes;           // rows, tiles or stretches; about what each reads and writes
     };
     class Pass;
     struct Item {                           // of attention: queries of one head of keys
@@ -143,15 +144,14 @@ private:
         int head, first, count;             // queries: row-major over (row, head of the group)
         int position, stop;                 // of the first query; behind that of the last
     };
-    struct Part {                           // of an item: its keys in the ranges [first, last)
+    struct Stretch {                        // of an item: its keys in the ranges [first, last)
         int item, first, last;
         int index, of;                      // which it is of how many; of several, each is one range
         std::size_t kept;                   // of kept_: where the first of them puts what it gathers
     };
-    struct Attending {                      // what attention with this window is cut into
-        int window;
-        std::vector<Part> parts;
-        std::size_t bytes;                  // of keys and values that one reads, on the mean
+    struct Attending {                      // what attention with one window is cut into
+        std::vector<Stretch> stretches;
+        std::size_t bytes = 0;              // of keys and values that one works on, on the mean
     };
 
     int rows_of(int buffer, const Batch& b) const { return buffers_[buffer].wanted ? b.wanted_rows : b.rows; }
@@ -179,9 +179,8 @@ private:
     // attend.cpp
     void make_room_for_attention(const Batch& batch);
     void store(const Op& op, const Batch& batch, int first, int last);
-    std::size_t cut_keys(Attending& into) const;
-    const Attending& attending(const Op& op) const;
-    void attend(const Op& op, const Batch& batch, const Part& part);
+    std::size_t cut_keys(Attending& into, int window, bool few) const;
+    void attend(const Op& op, const Batch& batch, const Stretch& stretch);
     // experts.cpp
     void make_room_for_experts(const Op& op, std::size_t rows);
     Extent mixture_extent(const Op& op, Stage stage, std::size_t rows) const;
@@ -207,10 +206,10 @@ private:
 
     // Scratch of one pass.
     std::vector<Item> items_;
-    std::vector<Attending> attending_;
-    std::vector<Gathered> kept_;            // [part][query] of an item that is cut
+    std::map<int, Attending> attending_;    // by window
+    std::vector<Gathered> kept_;            // [stretch][query] of an item that has several
     std::vector<float> kept_mixed_;         // [kept_][padded_dim]
-    std::vector<std::atomic<int>> arrived_;     // item -> its parts that are done
+    std::vector<std::atomic<int>> arrived_;     // item -> its stretches that are done
     struct Routed {                         // a row at one of its experts
         int row, expert;
         float weight;

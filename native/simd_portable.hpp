@@ -7,7 +7,7 @@
 namespace pellucid::portable {
 
 constexpr int kRows = 4, kTiles = 1, kFewSums = 0;    // of a matrix product, whose sums are in registers together
-constexpr int kSums = 16;    // vectors of sums that registers hold beside what is multiplied
+constexpr int kSums = 16;    // vectors of other sums; no registers hold so many, but fewer took longer
 
 inline float from_half(std::uint16_t h) {
     std::uint32_t sign = (h & 0x8000u) << 16, exponent = (h >> 10) & 31, fraction = h & 0x3ff, bits;

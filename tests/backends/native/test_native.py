@@ -17,8 +17,10 @@ from pellucid.backends import _native
 from pellucid.backends.native import Native
 from pellucid.errors import BackendError, ParameterError
 from pellucid.model.run import Run, Segment
+from pellucid.weights.tensor import Floats
 
 from ...model.tiny import Tiny, whole
+from .test_attention import Attending, Case
 
 
 @pytest.mark.parametrize("isa", _native.available())
@@ -196,6 +198,38 @@ def test_a_process_forked_while_a_pass_runs_computes_the_same(tiny: Callable[[st
     stop.set()
     thread.join()
     assert ended == [0] * len(children)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_process_forked_while_keys_are_gathered_joins_what_it_gathers_itself() -> None:
+    seen = 4_000  # keys, so that most of a pass is attention to them
+    attending = Attending(_native.Engine(2, ""), Case(heads=4, head_dim=256), seen + 1)
+    busy, own, stop = attending.sequence(), attending.sequence(), threading.Event()
+    for sequence in (busy, own):
+        for start in range(0, seen, 500):
+            attending.tried.run(start, start + 500, start, sequence)
+            sequence.advance(500)
+
+    def last(sequence: Any) -> Floats:
+        return attending.tried.run(seen, seen + 1, seen, sequence)
+
+    def passes() -> None:
+        while not stop.is_set():
+            last(busy)
+
+    truth, thread = last(own), threading.Thread(target=passes)
+    thread.start()
+    ended = []
+    for _ in range(40):
+        child = os.fork()
+        if child == 0:  # no exception may leave this branch
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not the test's own
+            signal.alarm(30)  # ends one that waits for ever
+            os._exit(sum(not np.array_equal(last(own), truth) for _ in range(5)))
+        ended.append(os.waitpid(child, 0)[1])
+    stop.set()
+    thread.join()
+    assert ended == [0] * len(ended)
 
 
 def test_a_process_ends_with_engines_alive_and_says_nothing() -> None:
