@@ -6,6 +6,12 @@
 #include <limits>
 
 namespace pellucid {
+namespace {
+
+// The first key that the query before `to` sees.
+int first_seen(int to, int window) { return window ? std::max(0, to - window) : 0; }
+
+}  // namespace
 
 void Plan::make_room_for_attention(const Batch& batch) {
     items_.clear();
@@ -34,7 +40,7 @@ std::size_t Plan::cut_keys(Attending& into, int window, bool few) const {
     into.stretches.clear();
     for (int i = 0; i < static_cast<int>(items_.size()); i++) {
         const Item& item = items_[i];
-        const int from = window ? std::max(0, item.position + 1 - window) : 0;
+        const int from = first_seen(item.position + 1, window);
         const int first = from / kRange, ranges = (item.stop + kRange - 1) / kRange - first, step = few ? 1 : ranges;
         for (int r = 0; r < ranges; r += step)
             into.stretches.push_back({i, first + r, first + r + step, r, ranges / step, kept});
@@ -84,7 +90,7 @@ void Plan::attend(const Op& op, const Batch& batch, const Stretch& stretch) {
         q[i] = row(op.a, r) + head * l.head_dim;
         out[i] = row(op.out, r) + head * l.head_dim;
         to[i] = static_cast<int>(batch.positions[r]) + 1;
-        from[i] = op.window ? std::max(0, to[i] - op.window) : 0;
+        from[i] = first_seen(to[i], op.window);
         now[i].mixed = now_mixed[i];
         all[i] = {-std::numeric_limits<float>::infinity(), 0, all_mixed[i]};
         std::fill_n(all_mixed[i], l.padded_dim, 0.0f);

@@ -178,33 +178,20 @@ def test_a_forked_process_computes_the_same(tiny: Callable[[str], Tiny]) -> None
 def test_a_process_forked_while_a_pass_runs_computes_the_same(tiny: Callable[[str], Tiny]) -> None:
     made = tiny("llama")
     model = made.open(Native(2))
-    truth, stop = whole(model, made.sequences[0]), threading.Event()
-
-    def passes() -> None:
-        while not stop.is_set():
-            whole(model, made.sequences[0])
-
-    thread = threading.Thread(target=passes)
-    thread.start()
-    children = []
-    for _ in range(10):
-        child = os.fork()
-        if child == 0:  # no exception may leave this branch
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not the test's own
-            signal.alarm(30)  # ends one that waits for ever
-            os._exit(0 if np.array_equal(whole(model, made.sequences[0]), truth) else 1)
-        children.append(child)
-    ended = [os.waitpid(child, 0)[1] for child in children]
-    stop.set()
-    thread.join()
-    assert ended == [0] * len(children)
+    truth = whole(model, made.sequences[0])
+    ended = forked_while(
+        lambda: whole(model, made.sequences[0]),
+        lambda: not np.array_equal(whole(model, made.sequences[0]), truth),
+        10,
+    )
+    assert ended == [0] * 10
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 def test_a_process_forked_while_keys_are_gathered_joins_what_it_gathers_itself() -> None:
     seen = 4_000  # keys, so that most of a pass is attention to them
     attending = Attending(_native.Engine(2, ""), Case(heads=4, head_dim=256), seen + 1)
-    busy, own, stop = attending.sequence(), attending.sequence(), threading.Event()
+    busy, own = attending.sequence(), attending.sequence()
     for sequence in (busy, own):
         for start in range(0, seen, 500):
             attending.tried.run(start, start + 500, start, sequence)
@@ -213,23 +200,37 @@ def test_a_process_forked_while_keys_are_gathered_joins_what_it_gathers_itself()
     def last(sequence: Any) -> Floats:
         return attending.tried.run(seen, seen + 1, seen, sequence)
 
+    truth = last(own)
+    ended = forked_while(
+        lambda: last(busy),
+        lambda: sum(not np.array_equal(last(own), truth) for _ in range(5)),
+        40,
+    )
+    assert ended == [0] * 40
+
+
+def forked_while(pass_: Callable[[], Any], wrong: Callable[[], int], times: int) -> list[int]:
+    """How processes ended, each with `wrong()`, that were forked while a thread makes passes."""
+    stop = threading.Event()
+
     def passes() -> None:
         while not stop.is_set():
-            last(busy)
+            pass_()
 
-    truth, thread = last(own), threading.Thread(target=passes)
+    thread = threading.Thread(target=passes)
     thread.start()
-    ended = []
-    for _ in range(40):
+    children = []
+    for _ in range(times):
         child = os.fork()
         if child == 0:  # no exception may leave this branch
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # not the test's own
             signal.alarm(30)  # ends one that waits for ever
-            os._exit(sum(not np.array_equal(last(own), truth) for _ in range(5)))
-        ended.append(os.waitpid(child, 0)[1])
+            os._exit(wrong())
+        children.append(child)
+    ended = [os.waitpid(child, 0)[1] for child in children]
     stop.set()
     thread.join()
-    assert ended == [0] * len(ended)
+    return ended
 
 
 def test_a_process_ends_with_engines_alive_and_says_nothing() -> None:
